@@ -1,0 +1,1 @@
+"""The far end: one session over one WebSocket."""

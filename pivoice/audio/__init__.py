@@ -1,0 +1,1 @@
+"""Ears and mouth: ALSA in, ALSA out, and what is kept between."""

@@ -1,0 +1,44 @@
+"""Time, injected: every wait in pivoice goes through the event loop's clock or through this one.
+
+Owns the two ways a thread may wait: `Clock.wait` and a PCM's blocking call. `SystemClock` is
+CLOCK_MONOTONIC; `simulation.JumpClock` runs the same threads in simulated time.
+Never `time.sleep`, never `Event.wait`, anywhere else in the package.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What a room's thread may know about time. Safe to call from any thread."""
+
+    def monotonic(self) -> float:
+        """Return seconds on a clock that never steps: the event loop's own."""
+
+    def wait(self, event: threading.Event, timeout_s: float | None = None) -> bool:
+        """Block until `event` is set or `timeout_s` has passed; return whether it is set.
+
+        None waits for ever. Worker threads only: the event loop must never block.
+        """
+
+    def start_thread(self, target: Callable[[], None], *, name: str) -> threading.Thread:
+        """Start a daemon thread that waits only through this clock (or through a PCM)."""
+
+
+class SystemClock:
+    """Real time: CLOCK_MONOTONIC, which is asyncio's clock too."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wait(self, event: threading.Event, timeout_s: float | None = None) -> bool:
+        return event.wait(timeout_s)
+
+    def start_thread(self, target: Callable[[], None], *, name: str) -> threading.Thread:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        thread.start()
+        return thread

@@ -1,0 +1,152 @@
+"""Time that jumps: an event loop and a thread clock for living through a day in seconds.
+
+`run_jumping(main)` runs a coroutine on a `JumpLoop`. Whenever nothing is ready, its clock jumps to the
+next timer. Threads started through its `JumpClock` run one at a time, the loop standing still
+meanwhile, each until it waits again: no two things ever happen at once, so a run is repeatable.
+Sockets on loopback work, and so does `run_in_executor` (the clock stands still until it is done).
+Standard library only; knows no room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, TypeVarTuple, Unpack
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_STUCK_S = 30.0  # real seconds a simulated thread may compute (or hang) before we say so
+
+
+@dataclass(eq=False)
+class _Waiter:
+    """One simulated thread: what it waits for, and the baton that lets it run on."""
+
+    name: str
+    event: threading.Event | None = None
+    until_s: float | None = None
+    baton: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    def is_due(self, now_s: float) -> bool:
+        is_set = self.event is not None and self.event.is_set()
+        return is_set or (self.until_s is not None and self.until_s <= now_s)
+
+
+class JumpClock:
+    """The threads' side of simulated time. Satisfies `clock.Clock`."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self._waiters: list[_Waiter] = []  # every live thread; touched only by whoever may run now
+        self._parked = threading.Semaphore(0)  # released by a thread when it waits again or ends
+        self._local = threading.local()
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def wait(self, event: threading.Event, timeout_s: float | None = None) -> bool:
+        waiter = getattr(self._local, "waiter", None)
+        assert waiter is not None, "only threads made by start_thread may wait on a JumpClock"
+        if not event.is_set() and (timeout_s is None or timeout_s > 0):
+            waiter.event = event
+            waiter.until_s = None if timeout_s is None else self.now_s + timeout_s
+            self._parked.release()
+            waiter.baton.acquire()
+        return event.is_set()
+
+    def start_thread(self, target: Callable[[], None], *, name: str) -> threading.Thread:
+        waiter = _Waiter(name, until_s=self.now_s)
+
+        def run() -> None:
+            self._local.waiter = waiter
+            waiter.baton.acquire()
+            try:
+                target()
+            finally:
+                self._waiters.remove(waiter)
+                self._parked.release()
+
+        self._waiters.append(waiter)
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def run_due(self) -> bool:
+        """Let every thread that is due run until it waits again; return whether any was. Loop only."""
+        due = [waiter for waiter in self._waiters if waiter.is_due(self.now_s)]
+        for waiter in due:
+            waiter.event = waiter.until_s = None
+            waiter.baton.release()
+            if not self._parked.acquire(timeout=_STUCK_S):
+                raise RuntimeError(f"simulated thread {waiter.name!r} waits outside its clock")
+        return bool(due)
+
+    def next_due_s(self) -> float | None:
+        """Return when the next thread's wait runs out; None when all wait for events."""
+        return min((w.until_s for w in self._waiters if w.until_s is not None), default=None)
+
+
+class _JumpSelector(selectors.DefaultSelector):
+    """Where the loop would sleep: run due threads, else jump."""
+
+    def __init__(self, clock: JumpClock) -> None:
+        super().__init__()
+        self.clock = clock
+        self.jobs = 0  # executor jobs in flight: real work, which no jump may overtake
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        timer_s = None if timeout is None else self.clock.now_s + max(0.0, timeout)
+        while True:
+            ready = super().select(0)
+            if ready or timer_s is not None and timer_s <= self.clock.now_s:
+                if not ready:
+                    self.clock.run_due()
+                    ready = super().select(0)
+                return ready
+            if self.clock.run_due():
+                continue
+            if self.jobs:
+                return super().select(0.05)
+            thread_s = self.clock.next_due_s()
+            times = [each for each in (timer_s, thread_s) if each is not None]
+            if not times:
+                ready = super().select(1.0)  # a packet still on its way through the kernel
+                assert ready, "simulated time stands still: nothing is ready, no timer, no thread due"
+                return ready
+            self.clock.now_s = min(times)
+
+
+class JumpLoop(asyncio.SelectorEventLoop):
+    """An asyncio loop that never sleeps. `clock` is the threads' side of its time."""
+
+    def __init__(self) -> None:
+        self.clock = JumpClock()
+        self._jump_selector = _JumpSelector(self.clock)
+        super().__init__(self._jump_selector)
+
+    def time(self) -> float:
+        return self.clock.now_s
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
+    ) -> asyncio.Future[T]:
+        future = super().run_in_executor(executor, func, *args)
+        self._jump_selector.jobs += 1
+
+        def done(_: asyncio.Future[T]) -> None:
+            self._jump_selector.jobs -= 1
+
+        future.add_done_callback(done)
+        return future
+
+
+def run_jumping(main: Callable[[JumpLoop], Coroutine[Any, Any, T]]) -> T:
+    """Run `main(loop)` to its end in simulated time, which starts at 0."""
+    loop = JumpLoop()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        return runner.run(main(loop))

@@ -1,0 +1,1 @@
+"""PURE: who has the floor."""

@@ -1,0 +1,1 @@
+"""Who is being called: wake-word engines and the policy around them."""

@@ -1,0 +1,82 @@
+"""Simulated time: jumps, threads, sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+from pivoice.simulation import JumpLoop, run_jumping
+
+
+def test_a_simulated_day_passes_in_real_seconds():
+    async def main(loop: JumpLoop) -> float:
+        await asyncio.sleep(86_400)
+        return loop.time()
+
+    began = time.monotonic()
+
+    assert run_jumping(main) >= 86_400
+    assert time.monotonic() - began < 3600  # a jump, not a wait
+
+
+def test_threads_and_timers_happen_in_the_order_of_their_times():
+    seen: list[tuple[str, float]] = []
+
+    async def main(loop: JumpLoop) -> None:
+        never = threading.Event()
+
+        def ticking() -> None:
+            for _ in range(3):
+                loop.clock.wait(never, 0.02)
+                seen.append(("tick", round(loop.clock.monotonic(), 3)))
+
+        loop.clock.start_thread(ticking, name="ticking")
+        await asyncio.sleep(0.03)
+        seen.append(("timer", round(loop.time(), 3)))
+        await asyncio.sleep(0.05)
+
+    run_jumping(main)
+
+    assert seen == [("tick", 0.02), ("timer", 0.03), ("tick", 0.04), ("tick", 0.06)]
+
+
+def test_an_event_set_by_the_loop_wakes_a_thread_without_time_passing():
+    async def main(loop: JumpLoop) -> float:
+        door, woken = threading.Event(), asyncio.Event()
+        woken_at: list[float] = []
+
+        def sleeping() -> None:
+            loop.clock.wait(door)
+            woken_at.append(loop.clock.monotonic())
+            loop.call_soon_threadsafe(woken.set)
+
+        loop.clock.start_thread(sleeping, name="sleeping")
+        await asyncio.sleep(5)
+        door.set()
+        await woken.wait()
+        return woken_at[0]
+
+    assert run_jumping(main) == 5.0
+
+
+def test_a_loopback_socket_works_while_time_jumps():
+    async def main(loop: JumpLoop) -> tuple[bytes, float]:
+        async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            line = await reader.readline()
+            await asyncio.sleep(10)
+            writer.write(line.upper())
+            writer.close()
+
+        server = await asyncio.start_server(echo, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"hello\n")
+        answer = await reader.readline()
+        writer.close()
+        server.close()
+        return answer, loop.time()
+
+    answer, seconds = run_jumping(main)
+
+    assert answer == b"HELLO\n"
+    assert 10 <= seconds < 11
