@@ -1,0 +1,388 @@
+"""The composition root: opens the rooms, steps the turn machine, performs its actions.
+
+Runs in the event loop's thread. Every room knows only `post` (events in) and `report` (observations
+for whoever watches); this file alone knows all rooms. It decides nothing: `turn.machine` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from pivoice import __version__, service
+from pivoice.agent.session import Session
+from pivoice.audio.buffers import SpokenRing, Uplink
+from pivoice.audio.capture import Ears, HalfDuplexGate
+from pivoice.audio.playback import Mouth
+from pivoice.clock import Clock, SystemClock
+from pivoice.config import Config
+from pivoice.control import Control
+from pivoice.latency import Latencies
+from pivoice.panel.panel import open_panel
+from pivoice.panel.patterns import Pattern, pattern_for
+from pivoice.tools.builtin import end_conversation_tool, get_time_tool
+from pivoice.tools.registry import Registry
+from pivoice.turn import actions, events
+from pivoice.turn.machine import Deadlines, State, Turn
+from pivoice.wake.detector import Detector, open_detector
+
+logger = logging.getLogger(__name__)
+
+UPLINK_S = 6.0  # what is kept while the link is made: 5 s of connecting, and the hops around it
+STOP_S = 2.5  # all of stopping; systemd and the user are promised 3 s
+
+
+class Daemon:
+    """The whole device. Make it, then `await run()`.
+
+    Raises (on construction):
+        ConfigError: a wake model or another setting that only opening can check.
+    """
+
+    def __init__(
+        self, config: Config, *, key: str, clock: Clock | None = None, detectors: tuple[Detector, Detector] | None = None
+    ) -> None:
+        self.config = config
+        self._clock = clock or SystemClock()
+        half_duplex = config.audio.echo in ("auto", "half_duplex")
+        near, far = detectors or (open_detector(config.wake), open_detector(config.wake) if half_duplex else None)
+        self.turn = Turn(_deadlines(config), half_duplex=half_duplex)
+        spoken = SpokenRing()
+        gate = HalfDuplexGate() if half_duplex else None
+        room: dict[str, Any] = {"clock": self._clock, "post": self.post, "report": self.report, "spoken": spoken, "gate": gate}
+        self.uplink = Uplink(capacity_s=UPLINK_S + config.wake.preroll_ms / 1000)
+        self.ears = Ears(
+            audio=config.audio, wake=config.wake, detector=near, far_detector=far, uplink=self.uplink, **room
+        )
+        self.mouth = Mouth(audio=config.audio, **room)
+        self.tools = Registry(
+            [get_time_tool(), end_conversation_tool(self._say_goodbye)], timeout_s=config.tools.timeout_s
+        )
+        self.session = Session(
+            config=config.agent,
+            key=key,
+            tools=self.tools.definitions,
+            uplink=self.uplink,
+            post=self.post,
+            report=self.report,
+            play=self.mouth.play,
+            end_reply=self.mouth.end,
+        )
+        self.control = Control(config.control.socket, self._commands())
+        self.latencies = Latencies()
+        self._inbox: deque[events.Event] = deque()
+        self._is_stepping = False
+        self._deadline: asyncio.TimerHandle | None = None
+        self._armed_serial = -1
+        self._running_tools: set[asyncio.Task[None]] = set()
+        self._shown: tuple[object, ...] = ()
+        self._turns = 0
+
+    # --- life ---
+
+    async def run(self, *, handle_signals: bool = True) -> None:
+        """Run until SIGTERM, SIGINT or `stop`; return when everything is closed."""
+        self._loop = asyncio.get_running_loop()
+        self._thread_id = threading.get_ident()
+        self._stopping = asyncio.Event()
+        if handle_signals:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._loop.add_signal_handler(number, self._stopping.set)
+        await self.control.start()
+        self.panel = open_panel(self.config.panel, post=self.post, on_long_press=self._toggle_mute)
+        self._watchdog = asyncio.create_task(self._feed_watchdog(), name="watchdog")
+        self.mouth.start()
+        self.ears.start()
+        self._show()
+        service.notify_ready()
+        logger.info("pivoice %s: wake %s, echo %s", __version__, self.ears.listens_for, self._echo)
+        try:
+            await self._stopping.wait()
+        finally:
+            await self._close()
+
+    def stop(self) -> None:
+        """Ask `run` to end. Loop only."""
+        self._stopping.set()
+
+    async def _close(self) -> None:
+        """Silence first, then the session, which costs money, then the rest; bounded."""
+        service.notify_stopping()
+        self.mouth.stop()
+        self.ears.stop()
+        self._watchdog.cancel()
+        if self._deadline:
+            self._deadline.cancel()
+        for task in self._running_tools:
+            task.cancel()
+        try:
+            async with asyncio.timeout(STOP_S):
+                await self.session.close()
+        except TimeoutError:
+            logger.warning("the session did not end within %.1f s; the server closes it within 30 s", STOP_S)
+        await self.control.close()
+        self.panel.close()
+        await asyncio.gather(*(asyncio.to_thread(room.join, 0.5) for room in (self.mouth, self.ears)))
+        logger.info("stopped")
+
+    # --- doors ---
+
+    def post(self, event: events.Event) -> None:
+        """Take an event from any thread; a no-op once the loop is closed."""
+        if threading.get_ident() == self._thread_id:
+            self._accept(event)
+        else:
+            self._hop(self._accept, event)
+
+    def report(self, kind: str, facts: dict[str, object]) -> None:
+        """Take an observation from any thread, for the latencies and for whoever watches."""
+        if threading.get_ident() == self._thread_id:
+            self._observe(kind, facts)
+        else:
+            self._hop(self._observe, kind, facts)
+
+    def _hop(self, call: Callable[..., object], *arguments: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(call, *arguments)
+        except RuntimeError:
+            logger.debug("! %s after the loop was closed", arguments)
+
+    def _observe(self, kind: str, facts: dict[str, object]) -> None:
+        line = {"event": kind, "time_s": round(self._loop.time(), 4), **facts}
+        for latency in self.latencies.observe(line):
+            self.control.publish({"event": "latency", "time_s": line["time_s"], **latency})
+        self.control.publish(line)
+
+    # --- the machine ---
+
+    def _accept(self, event: events.Event) -> None:
+        """Step the machine with `event`, and with whatever its actions cause, one at a time."""
+        self._inbox.append(event)
+        if self._is_stepping:
+            return
+        self._is_stepping = True
+        try:
+            while self._inbox:
+                self._step(self._inbox.popleft())
+        finally:
+            self._is_stepping = False
+
+    def _step(self, event: events.Event) -> None:
+        before = self.turn.state
+        for action in self.turn.step(event):
+            logger.debug("= %s", action)
+            self._perform(action)
+        self.ears.set_valve(self.turn.uplink)
+        self.ears.set_muted(not self.turn.wants_microphone)
+        self.mouth.set_ducked(self.turn.is_ducked)
+        self._arm_deadline()
+        if self.turn.state is not before:
+            self._turns += before is State.IDLE
+            cause = type(event).__name__
+            logger.info("turn %d: %s -> %s (%s)", self._turns, before.value, self.turn.state.value, cause)
+        self._note(event)
+        self._show(cause=type(event).__name__)
+
+    def _perform(self, action: actions.Action) -> None:
+        match action:
+            case actions.Chime(name):
+                self.mouth.chime(name)
+            case actions.Connect(session):
+                self.session.open(session)
+            case actions.End():
+                self.session.end()
+            case actions.Linger():
+                self.session.linger()
+            case actions.Drop(reply):
+                self.mouth.drop(reply)
+                self.session.drop_reply(reply)
+            case actions.OpenUplink(position, preroll):
+                self.ears.open_uplink(position, preroll)
+            case actions.RunTool():
+                self._run_tool(action)
+            case actions.CancelTools():
+                for task in self._running_tools:
+                    task.cancel()
+            case actions.SendToolResult(call_id, result, is_error):
+                self.session.send_tool_result(call_id, result, is_error)
+            case actions.Say(text):
+                self.session.say(text)
+            case actions.AskAgain():
+                self.session.ask_again()
+            case _:
+                raise AssertionError(f"no room performs {action}")
+
+    def _arm_deadline(self) -> None:
+        if self.turn.deadline_serial == self._armed_serial:
+            return
+        self._armed_serial = self.turn.deadline_serial
+        if self._deadline:
+            self._deadline.cancel()
+            self._deadline = None
+        if self.turn.deadline_s is not None:
+            passed = events.DeadlinePassed(self._armed_serial)
+            self._deadline = self._loop.call_later(self.turn.deadline_s, self.post, passed)
+
+    def _note(self, event: events.Event) -> None:
+        """Say in the log what somebody must act on, or will look for."""
+        match event:
+            case events.WakeHeard(model, score):
+                logger.info('wake word "%s" (%.2f)', model, score)
+            case events.CaptureLost(reason) | events.PlaybackLost(reason):
+                logger.error("%s", reason)
+            case events.CaptureFound():
+                logger.info("microphone open")
+            case events.SessionLost(_, reason, auth):
+                logger.error("%s", reason) if auth else logger.warning("%s", reason)
+            case events.MuteChanged(on):
+                logger.info("muted" if on else "unmuted")
+
+    # --- tools ---
+
+    def _run_tool(self, call: actions.RunTool) -> None:
+        async def run() -> None:
+            answer = await self.tools.run(call.name, call.arguments)
+            self.post(events.ToolFinished(call.session, call.call_id, answer.text, answer.is_error))
+            if self._goodbye_asked:
+                self._goodbye_asked = False
+                self.post(events.GoodbyeAsked(call.session))
+
+        task = asyncio.create_task(run(), name=f"tool {call.name}")
+        self._running_tools.add(task)
+        task.add_done_callback(self._running_tools.discard)
+
+    _goodbye_asked = False
+
+    def _say_goodbye(self) -> None:
+        self._goodbye_asked = True
+
+    # --- what is seen ---
+
+    def _show(self, *, cause: str = "") -> None:
+        """Put light, status line and watchers in step with the machine, where something changed."""
+        turn = self.turn
+        now = (turn.state, turn.link, turn.muted, turn.conditions)
+        if now == self._shown:
+            return
+        self._shown = now
+        light = self._light()
+        self.panel.show(light)
+        service.notify_status(self._sentence())
+        self._observe("state", {**self._outline(), "cause": cause})
+
+    def _light(self) -> Pattern:
+        turn = self.turn
+        return pattern_for(turn.state.value, turn.link.value, turn.muted, turn.conditions)
+
+    def _outline(self) -> dict[str, object]:
+        turn, light = self.turn, self._light()
+        return {
+            "state": turn.state.value,
+            "link": turn.link.value,
+            "muted": turn.muted,
+            "conditions": sorted(turn.conditions),
+            "light": {"pattern": light.name, "colour": list(light.colour), "style": light.style},
+        }
+
+    def _sentence(self) -> str:
+        """What `systemctl status` says: whether it hears."""
+        if "no_microphone" in self.turn.conditions:
+            return f"no microphone: {self.config.audio.capture!r} is being retried"
+        if self.turn.muted:
+            return "muted: the microphone is closed"
+        if self.turn.state is State.IDLE:
+            return f"hears; waiting for {self.ears.listens_for}"
+        return f"in a conversation: {self.turn.state.value}"
+
+    @property
+    def _echo(self) -> str:
+        return "half_duplex" if self.config.audio.echo == "auto" else self.config.audio.echo
+
+    async def _feed_watchdog(self) -> None:
+        """Feed systemd's watchdog while microphone periods arrive and are consumed.
+
+        While muted, or while a lost card is retried, there are none: then the loop feeds it.
+        """
+        interval_s = service.watchdog_interval_s()
+        if interval_s is None:
+            return
+        seen = -1
+        while True:
+            if self.ears.beats != seen or not self.ears.is_open:
+                service.notify_watchdog()
+            seen = self.ears.beats
+            await asyncio.sleep(interval_s / 3)
+
+    # --- control ---
+
+    def _commands(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
+        def posting(event: events.Event) -> Callable[[dict[str, Any]], dict[str, Any]]:
+            def command(_: dict[str, Any]) -> dict[str, Any]:
+                self.post(event)
+                return {"state": self.turn.state.value, "muted": self.turn.muted}
+
+            return command
+
+        return {
+            "status": lambda _: self.status(),
+            "metrics": lambda _: self.metrics(),
+            "wake": posting(events.WakeAsked()),
+            "stop": posting(events.StopAsked()),
+            "hush": posting(events.HushAsked()),
+            "mute": posting(events.MuteChanged(True)),
+            "unmute": posting(events.MuteChanged(False)),
+            "say": self._say,
+        }
+
+    def _say(self, request: dict[str, Any]) -> dict[str, Any]:
+        text = request.get("text")
+        if not isinstance(text, str) or not text.strip():
+            return {"error": f'say needs "text", what the agent should say; got {text!r}'}
+        self.post(events.SayAsked(text))
+        return {"state": self.turn.state.value}
+
+    def _toggle_mute(self) -> None:
+        """A long press, in the panel's own thread."""
+        self._hop(lambda: self.post(events.MuteChanged(not self.turn.muted)))
+
+    def status(self) -> dict[str, Any]:
+        """What `pivoice ctl status` prints."""
+        return {
+            "version": __version__,
+            **self._outline(),
+            "hears": self.ears.is_open,
+            "wake": self.ears.listens_for,
+            "echo": self._echo,
+            "session": self.session.status(),
+            "status": self._sentence(),
+        }
+
+    def metrics(self) -> dict[str, Any]:
+        """What `pivoice ctl metrics` prints: counters since the start, and latencies in ms."""
+        return {
+            "capture_xruns": self.ears.xruns,
+            "playback_xruns": self.mouth.xruns,
+            "uplink_dropped_frames": self.uplink.dropped_frames,
+            "ignored_events": dict(self.turn.ignored),
+            "latencies_ms": self.latencies.summary(),
+        }
+
+
+def _deadlines(config: Config) -> Deadlines:
+    turn = config.turn
+    return Deadlines(
+        follow_up_s=turn.follow_up_s,
+        no_speech_s=turn.no_speech_s,
+        long_speech_s=turn.long_speech_s,
+        no_reply_s=turn.no_reply_s,
+        long_reply_s=turn.long_reply_s,
+        yield_s=turn.yield_s,
+        yield_short_s=turn.yield_short_s,
+        connect_s=turn.connect_s,
+        tool_s=config.tools.timeout_s,
+    )

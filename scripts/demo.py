@@ -1,0 +1,225 @@
+"""The main job, seen and measured: a whole conversation with the real daemon. Started by `./scripts/demo`.
+
+On the bed (the default) microphone and speaker are files below the real libasound, and the user is a
+neural voice; with --live they are the machine's sound card, and the user is whoever sits in front of it.
+Everything else is the same: `pivoice run` and `pivoice simulate-agent` as processes, a real socket
+between them, and a screen made of nothing but what `pivoice ctl watch` streams.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+import wave
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.support.stage import Line, Missed, Stage, wake_end_s  # noqa: E402
+
+AUDIBLE = 100  # of 32767, about -50 dBFS: what counts as sound
+SCRIPT = (
+    ("user_wake_time", "Hey Jarvis, what time is it?", "agent_long"),
+    ("user_barge", "Wait, stop. What about tomorrow?", "agent_tomorrow"),
+    ("user_weather", "And what will the weather be?", "agent_weather"),
+)
+
+
+class Screen:
+    """Prints what the daemon's watch stream says, as it comes."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.began_s = time.monotonic()
+
+    def tell(self, text: str, *, at_s: float | None = None) -> None:
+        seconds = (at_s or time.monotonic()) - self.began_s
+        self.console.print(f"[dim]{seconds:6.2f} s[/]  {text}", highlight=False)
+
+    def show(self, line: Line) -> None:
+        text = self._render(line)
+        if text:
+            self.tell(text, at_s=line.get("time_s"))
+
+    def _render(self, line: Line) -> str:
+        match line["event"]:
+            case "state":
+                light = line["light"]
+                red, green, blue = (int(255 * part) for part in light["colour"])
+                dot = "○" if light["style"] == "off" else f"[rgb({red},{green},{blue})]●[/]"
+                return f"{dot} [bold]{light['pattern']}[/] [dim]({line['state']}, link {line['link']})[/]"
+            case "transcript" if line["final"]:
+                cut = " [yellow](interrupted)[/]" if line.get("interrupted") else ""
+                who = "[cyan]user [/]" if line["who"] == "user" else "[magenta]agent[/]"
+                return f"  {who} “{escape(line['text'])}”{cut}"
+            case "wake":
+                return f"  wake word [bold]{line['model']}[/], score {line['score']:.2f}"
+            case "session":
+                return f"  session {line['state']}"
+            case "interrupted":
+                return "  [yellow]the agent's server says: interrupted[/]"
+        return ""
+
+
+class Demo:
+    """One conversation: what the user does, and what must follow."""
+
+    def __init__(self, stage: Stage, screen: Screen, *, live: bool) -> None:
+        self.stage, self.screen, self.live = stage, screen, live
+        self.at = 0  # index into the watched lines: everything before it has been waited for
+        self.latencies: list[tuple[str, float]] = []
+        self.patience_s = 60.0 if live else 20.0
+
+    def wait(self, event: str, **match: object) -> Line:
+        index, line = self.stage.wait_for(event, after=self.at, timeout_s=self.patience_s, **match)
+        self.at = index + 1
+        return line
+
+    def say(self, name: str, words: str) -> tuple[float, float]:
+        if self.live:
+            self.screen.tell(f"[bold reverse] now you: [/] “{words}”")
+            return time.monotonic(), time.monotonic()
+        start_s, end_s = self.stage.say(name)
+        self.screen.tell(f"[bold]the user says[/] “{words}”", at_s=start_s)
+        return start_s, end_s
+
+    def measured(self, name: str, from_s: float, to_s: float | None) -> None:
+        if not self.live and to_s is not None:
+            self.latencies.append((name, 1000 * (to_s - from_s)))
+
+    def run(self) -> None:
+        bed = self.stage.bed
+        start_s, end_s = self.say(SCRIPT[0][0], SCRIPT[0][1])
+        wake = self.wait("wake")
+        self.measured("wake word's end → wake decision", start_s + wake_end_s(), wake["time_s"])
+        ready = self.wait("session", state="ready")
+        self.measured("wake decision → session ready", wake["time_s"], ready["time_s"])
+        self.wait("transcript", who="user", final=True)
+        self.wait("state", state="speaking")
+        self.measured("end of speech → first audible sample", end_s, bed.first_audible(end_s, AUDIBLE))
+
+        threading.Event().wait(2.5)  # let the answer be heard before it is talked over
+        self.screen.tell("[dim]the user talks over the answer (echo = none: nothing of the speaker reaches this microphone)[/]")
+        _, end_s = self.say(SCRIPT[1][0], SCRIPT[1][1])
+        cut = self.wait("interrupted")
+        self.wait("transcript", who="user", final=True)
+        self.measured("interruption → silence", cut["time_s"], self._silent_from(cut["time_s"]))
+        self.wait("state", state="speaking")
+        self.measured("end of speech → first audible sample, after the barge-in", end_s, bed.first_audible(end_s, AUDIBLE))
+        self.wait("state", state="listening")
+
+        self.screen.tell("[bold]the network drops[/]; the user goes on talking")
+        self.stage.drop_connection()
+        self.wait("session", state="dropped")
+        self.say(SCRIPT[2][0], SCRIPT[2][1])
+        self.wait("session", state="resumed")
+        self.wait("transcript", who="user", final=True)
+        self.wait("state", state="speaking")
+        self.wait("state", state="listening")
+
+        self.screen.tell("[bold]silence[/]: the conversation ends by itself")
+        self.wait("state", state="idle", link="down")
+        status = self.stage.ctl("status")
+        if not status["hears"] or status["state"] != "idle":
+            raise Missed(f"the device should be listening locally again: {status}")
+
+    def _silent_from(self, cut_s: float) -> float | None:
+        """Return when the last sound after the interruption ended; the next reply is far away still."""
+        return self.stage.bed.last_audible(cut_s, cut_s + 0.5, AUDIBLE) or cut_s
+
+    def check_uplink(self) -> None:
+        """Hold the far end's own record against what must be true of it."""
+        log = self.stage.agent_log()
+        faults = [line for line in log if line.get("event") == "violation"]
+        if faults:
+            raise Missed(f"the agent complains about the client: {faults}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./scripts/demo", description=__doc__)
+    parser.add_argument("--live", action="store_true", help="use this machine's sound card and your own voice")
+    parser.add_argument("--capture", default="default", help="with --live: ALSA name of the microphone")
+    parser.add_argument("--playback", default="default", help="with --live: ALSA name of the speaker")
+    parser.add_argument("--output", type=Path, default=ROOT / "demo.wav", help="where to write what was played")
+    options = parser.parse_args()
+
+    console = Console(force_terminal=sys.stdout.isatty() or "FORCE_COLOR" in os.environ)
+    with tempfile.TemporaryDirectory(prefix="pivoice-demo-") as directory:
+        return _run(Path(directory), options, console)
+
+
+def _run(directory: Path, options: argparse.Namespace, console: Console) -> int:
+    script = directory / "script.json"
+    script.write_text(json.dumps([{"user_text": words, "wav": f"{wav}.wav"} for _, words, wav in SCRIPT]))
+    screen = Screen(console)
+    settings: dict[str, dict[str, object]] = {
+        "audio": {"echo": "half_duplex" if options.live else "none"},
+        "turn": {"follow_up_s": 8.0 if options.live else 4.0},
+    }
+    cards = (options.capture, options.playback) if options.live else ("bed_mic", "bed_speaker")
+    with Stage(directory, settings=settings, agent=["--script", str(script)], cards=cards) as stage:
+        shown = threading.Thread(target=_follow, args=(stage, screen), daemon=True)
+        try:
+            screen.tell("starting the agent and the daemon ...")
+            stage.start()
+            shown.start()
+            demo = Demo(stage, screen, live=options.live)
+            demo.run()
+            demo.check_uplink()
+        except Missed as missed:
+            console.print(f"\n[bold red]The conversation did not happen:[/] {escape(str(missed))}")
+            return 1
+        if not options.live:
+            _write_wav(stage, options.output)
+    _print_latencies(console, demo.latencies)
+    console.print("\n[bold green]The whole conversation happened.[/]", end=" ")
+    console.print("" if options.live else f"What the speaker played is in {options.output}")
+    return 0
+
+
+def _follow(stage: Stage, screen: Screen) -> None:
+    shown = 0
+    while True:
+        for line in stage.lines[shown:]:
+            screen.show(line)
+            shown += 1
+        threading.Event().wait(0.03)
+
+
+def _write_wav(stage: Stage, path: Path) -> None:
+    bed = stage.bed
+    heard = np.asarray(bed.heard(bed.epoch_s, time.monotonic()), np.int16)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(bed.speaker_rate_hz)
+        file.writeframes(heard.tobytes())
+    if "SUDO_UID" in os.environ and os.geteuid() == 0:
+        os.chown(path, int(os.environ["SUDO_UID"]), int(os.environ["SUDO_GID"]))
+
+
+def _print_latencies(console: Console, latencies: list[tuple[str, float]]) -> None:
+    if not latencies:
+        return
+    table = Table(title="measured on the sound card's own timeline", title_justify="left")
+    table.add_column("from → to")
+    table.add_column("ms", justify="right")
+    for name, ms in latencies:
+        table.add_row(name, f"{ms:.0f}")
+    console.print()
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

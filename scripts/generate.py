@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Write what is derived from the code: config/pivoice.toml, and README's settings table and state diagram.
+
+Run as `.venv/bin/python scripts/generate.py`; with `--check` it writes nothing and fails if a file is stale
+(a test does that).
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from pivoice import config  # noqa: E402
+from pivoice.turn.diagram import diagram  # noqa: E402
+
+HEAD = """\
+# pivoice's settings: each with its default, commented out. Uncomment a line to change it.
+# `pivoice config --check` says whether the file is right; a line with ## has no default: unset means what it says.
+# Written by scripts/generate.py from pivoice/config.py.
+"""
+
+
+def main() -> int:
+    readme = ROOT / "README.md"
+    text = readme.read_text() if readme.exists() else ""
+    text = _replace(text, "settings", _table())
+    text = _replace(text, "diagram", f"```mermaid\n{diagram().strip()}\n```")
+    made = {ROOT / "config/pivoice.toml": _toml(), readme: text}
+    stale = [path for path, content in made.items() if not path.exists() or path.read_text() != content]
+    if "--check" in sys.argv:
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is stale; run .venv/bin/python scripts/generate.py")
+        return 1 if stale else 0
+    for path in stale:
+        path.write_text(made[path])
+        print(f"wrote {path.relative_to(ROOT)}")
+    return 0
+
+
+def _documented() -> Iterator[tuple[config.Setting, str]]:
+    """Yield every setting with the line that follows its field in the source."""
+    tree = ast.parse((ROOT / "pivoice/config.py").read_text())
+    lines: dict[tuple[str, str], str] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            for field, after in zip(node.body, node.body[1:], strict=False):
+                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                    if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                        lines[node.name, field.target.id] = str(after.value.value)
+    for setting in config.settings():
+        section, name = setting.key.rsplit(".", 1)
+        owner = "".join(part.title() for part in section.split(".")[-1].split("_")) + "Config"
+        yield setting, lines[owner, name]
+
+
+def _toml() -> str:
+    out, section = [HEAD], ""
+    for setting, doc in _documented():
+        now, name = setting.key.rsplit(".", 1)
+        if now != section:
+            section = now
+            out.append(f"\n[{section}]\n")
+        out.append(f"# {doc[0].upper()}{doc[1:]} ({setting.allowed})\n")
+        if setting.default is None:
+            out.append(f"## {name} =\n")
+        else:
+            out.append(f"#{name} = {json.dumps(setting.default)}\n")
+    return "".join(out)
+
+
+def _table() -> str:
+    rows = ["| setting | default | what it does |", "|---|---|---|"]
+    for setting, doc in _documented():
+        default = "unset" if setting.default is None else f"`{json.dumps(setting.default)}`"
+        if len(default) > 60:
+            default = "a short prompt"
+        rows.append(f"| `{setting.key}` | {default} | {doc} |")
+    return "\n".join(rows)
+
+
+def _replace(text: str, name: str, content: str) -> str:
+    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+    return pattern.sub(lambda found: f"{found[1]}{content}\n{found[2]}", text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

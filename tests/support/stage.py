@@ -1,0 +1,243 @@
+"""A stage for whole conversations: the bed's sound card, the simulated agent and the daemon, as processes.
+
+Used by the demo, the benchmarks and the end-to-end tests. Nothing here is simulated inside the
+daemon: it is `pivoice run` on ALSA PCMs, talking over a real socket; this file only plays the user.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import wave
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import samplerate
+
+from pivoice import control
+from pivoice.audio.pcm import Samples
+from tests.support.bed import Bed
+
+SPEECH = Path(os.environ.get("PIVOICE_SPEECH") or Path(sys.prefix) / "share/pivoice/speech")
+KEY = "test-key-of-no-value"
+Line = dict[str, Any]
+
+
+class Missed(AssertionError):
+    """Something that had to happen did not, in time."""
+
+
+def speech(name: str, rate_hz: int) -> Samples:
+    """Return the words `name` (a file of the speech directory, without .wav) at `rate_hz`."""
+    path = SPEECH / f"{name}.wav"
+    assert path.exists(), f"no speech at {path}; run ./scripts/setup test"
+    with wave.open(str(path)) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+        ratio = rate_hz / file.getframerate()
+    if ratio == 1:
+        return samples
+    floats = samplerate.resample(samples.astype(np.float32) / 32768, ratio, "sinc_best")
+    return np.clip(np.rint(floats * 32768), -32768, 32767).astype(np.int16)
+
+
+def wake_end_s(name: str = "user_wake_time") -> float:
+    """Return when the wake word ends within `name`, in seconds."""
+    return float(json.loads((SPEECH / f"{name}.json").read_text())["wake_end_s"])
+
+
+class Stage:
+    """One daemon, one agent, one sound card. A context manager: leaving it stops everything."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        settings: Mapping[str, Mapping[str, object]] | None = None,
+        agent: Sequence[str] = (),
+        bed: Bed | None = None,
+        cards: tuple[str, str] = ("bed_mic", "bed_speaker"),
+    ) -> None:
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self.bed = bed or Bed(directory / "bed")
+        self._settings = settings or {}
+        self._agent_options = list(agent)
+        self._cards = cards
+        self.lines: list[Line] = []
+        """Everything `ctl watch` said, in order."""
+        self._changed = threading.Condition()
+        self.agent: subprocess.Popen[str] | None = None
+        self.daemon: subprocess.Popen[str] | None = None
+        self.port = 0
+
+    # --- life ---
+
+    def __enter__(self) -> Stage:
+        return self
+
+    def __exit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        for process in (self.daemon, self.agent):
+            if process and process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in (self.daemon, self.agent):
+            if process:
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+    def start(self) -> Stage:
+        """Start the agent and the daemon, and wait until the daemon hears."""
+        self.start_agent()
+        self.start_daemon()
+        self.watch()
+        self.wait_until(lambda: bool(self.ctl("status")["hears"]), "the daemon to hear")
+        return self
+
+    def start_agent(self) -> None:
+        log, sound = self.directory / "agent.jsonl", self.directory / "agent-heard"
+        sound.mkdir(exist_ok=True)
+        port = self.port or _free_port()
+        options = ["--port", str(port), "--key", KEY, "--log", str(log), "--save-audio", str(sound)]
+        self.agent = self._spawn(["simulate-agent", *options, *self._agent_options], "agent")
+        self.port = port
+        self.wait_until(lambda: "listening" in self.log("agent"), "the simulated agent to listen")
+
+    def start_daemon(self) -> None:
+        config = self.write_config()
+        self.daemon = self._spawn(["run", "--config", str(config)], "daemon")
+        self.wait_until(lambda: Path(self.socket).exists(), "the control socket")
+
+    def write_config(self) -> Path:
+        """Write and return the configuration file: the stage's own settings under the caller's."""
+        sections: dict[str, dict[str, object]] = {
+            "agent": {"url": f"ws://127.0.0.1:{self.port}"},
+            "audio": {"capture": self._cards[0], "playback": self._cards[1]},
+            "panel": {"driver": "simulated"},
+            "control": {"socket": self.socket},
+            "log": {"level": "debug"},
+        }
+        for name, values in self._settings.items():
+            sections.setdefault(name, {}).update(values)
+        text = ""
+        for name, values in sections.items():
+            text += f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+        path = self.directory / "pivoice.toml"
+        path.write_text(text)
+        return path
+
+    def _spawn(self, arguments: list[str], name: str) -> subprocess.Popen[str]:
+        with open(self.directory / f"{name}.log", "ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "pivoice", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **self.bed.env, "ASSEMBLYAI_API_KEY": KEY, "PYTHONUNBUFFERED": "1"},
+                text=True,
+            )
+
+    # --- the daemon, from outside ---
+
+    @property
+    def socket(self) -> str:
+        return str(self.directory / "control.sock")
+
+    def ctl(self, command: str, **arguments: object) -> Line:
+        """Ask the control socket."""
+        return control.request(self.socket, {"command": command, **arguments})
+
+    def watch(self) -> None:
+        """Collect what `ctl watch` streams into `lines`."""
+
+        def collect() -> None:
+            try:
+                for line in control.watch(self.socket):
+                    with self._changed:
+                        self.lines.append(line)
+                        self._changed.notify_all()
+            except Exception as error:  # the daemon is gone: the test asks why, not this thread
+                with self._changed:
+                    self.lines.append({"event": "watch_ended", "reason": str(error)})
+                    self._changed.notify_all()
+
+        threading.Thread(target=collect, name="watch", daemon=True).start()
+
+    def wait_for(
+        self, event: str, *, after: int = 0, timeout_s: float = 20.0, **match: object
+    ) -> tuple[int, Line]:
+        """Return (index, line) of the first line at or after index `after` that is `event` and holds `match`.
+
+        The index past it (`index + 1`) is where the next wait should begin.
+        """
+        wanted = {"event": event, **match}
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while True:
+                for index, line in enumerate(self.lines[after:], after):
+                    if wanted.items() <= line.items():
+                        return index, line
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise Missed(f"no {wanted} within {timeout_s} s; {self.tail()}")
+                self._changed.wait(left)
+
+    def wait_until(self, is_true: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
+        """Poll `is_true` until it holds."""
+        deadline = time.monotonic() + timeout_s
+        while not is_true():
+            for name, process in (("agent", self.agent), ("daemon", self.daemon)):
+                if process and process.poll() is not None:
+                    raise Missed(
+                        f"waiting for {what}: the {name} exited with {process.returncode}; {self.tail()}"
+                    )
+            if time.monotonic() > deadline:
+                raise Missed(f"no sign of {what} within {timeout_s} s; {self.tail()}")
+            threading.Event().wait(0.02)
+
+    def log(self, name: str = "daemon") -> str:
+        """Return what the process wrote."""
+        path = self.directory / f"{name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def tail(self) -> str:
+        logs = "\n".join(
+            f"--- {name}\n" + "\n".join(self.log(name).splitlines()[-25:]) for name in ("daemon", "agent")
+        )
+        return f"last lines watched: {self.lines[-8:]}\n{logs}"
+
+    # --- the user, and the far end ---
+
+    def say(self, name: str, *, in_s: float = 0.15) -> tuple[float, float]:
+        """Have the user say `name`; return (start, end) of the words, CLOCK_MONOTONIC seconds."""
+        samples = speech(name, self.bed.mic_rate_hz)
+        start_s = self.bed.say(samples, at_s=time.monotonic() + in_s)
+        return start_s, start_s + len(samples) / self.bed.mic_rate_hz
+
+    def agent_log(self) -> list[Line]:
+        """Return the simulated agent's log: every message with its CLOCK_MONOTONIC time."""
+        path = self.directory / "agent.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def drop_connection(self) -> None:
+        """Have the agent's end of the network vanish."""
+        assert self.agent
+        self.agent.send_signal(signal.SIGUSR1)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

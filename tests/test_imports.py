@@ -1,0 +1,87 @@
+"""The layers: no room knows another, and third parties are wrapped in one file each."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "pivoice"
+ROOMS = ("audio", "wake", "agent", "panel", "tools")
+LOWER = {"pivoice", "errors", "clock", "config", "turn.events"}
+
+WRAPPED = {
+    "alsaaudio": {"audio/alsa.py"},
+    "samplerate": {"audio/resample.py", "agent/simulated_voice.py"},
+    "onnxruntime": {"wake/openwakeword.py"},
+    "gpiozero": {"panel/gpio.py"},
+    "systemd": {"service.py"},
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return the dotted names that a file imports, those of pivoice without the prefix."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def modules_of(path: Path) -> set[str]:
+    """Return the modules of pivoice that a file imports: `turn.events`, `config`."""
+    found = set()
+    for name in imports_of(path):
+        if name.startswith("pivoice"):
+            parts = name.split(".")[1:]
+            while parts and not (PACKAGE.joinpath(*parts).is_dir() or PACKAGE.joinpath(*parts).with_suffix(".py").exists()):
+                parts.pop()
+            found.add(".".join(parts) or "pivoice")
+    return found
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_itself_and_what_lies_below(room: str):
+    for path in (PACKAGE / room).glob("*.py"):
+        strange = {m for m in modules_of(path) if m.split(".")[0] != room} - LOWER
+        # the microphone's thread runs the wake word; it may know the interface, not an engine
+        strange -= {"wake.detector"} if path.name == "capture.py" else set()
+
+        assert not strange, f"{path.relative_to(PACKAGE)} imports {strange}"
+
+
+def test_the_turn_machine_imports_nothing_but_itself_and_no_clock():
+    for path in (PACKAGE / "turn").glob("*.py"):
+        assert not {m for m in modules_of(path) if not m.startswith("turn")}
+        assert not {n.split(".")[0] for n in imports_of(path)} & {"asyncio", "threading", "time", "logging"}
+
+
+@pytest.mark.parametrize("module", ["errors", "clock", "simulation", "latency"])
+def test_the_lowest_layer_imports_nothing_of_ours(module: str):
+    assert not modules_of(PACKAGE / f"{module}.py")
+
+
+@pytest.mark.parametrize("module", ["config", "control", "service"])
+def test_the_middle_layers_do_not_import_the_daemon(module: str):
+    assert not modules_of(PACKAGE / f"{module}.py") & {"daemon", "cli"}
+
+
+@pytest.mark.parametrize("package", WRAPPED)
+def test_a_third_party_is_imported_only_where_it_is_wrapped(package: str):
+    users = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if any(name.split(".")[0] == package for name in imports_of(path))
+    }
+
+    assert users <= WRAPPED[package]
+
+
+def test_nothing_waits_outside_the_injected_clock():
+    for path in PACKAGE.rglob("*.py"):
+        if path.name != "clock.py":
+            assert "time.sleep" not in imports_of(path) and "time.sleep(" not in path.read_text(), path
