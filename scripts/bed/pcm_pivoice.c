@@ -1,0 +1,410 @@
+/* A sound card made of files: the test bed's microphone and speaker below the real libasound.
+ *
+ *     pcm.NAME { type pivoice; dir "/path"; rate 48000; channels 1; format S16_LE }
+ *
+ * The card's samples lie in dir/mic.raw and dir/speaker.raw, interleaved, in the one format the card speaks.
+ * They are timelines: frame k sounds from dir/epoch + k / rate on, dir/epoch being a CLOCK_MONOTONIC time in
+ * nanoseconds (written by whoever comes first). So a test may write the microphone's future while a program
+ * records, and read from the speaker's past exactly what was heard, to the sample, whatever the load.
+ *
+ *   - Capture reads the file at the moment of the transfer; what is not there is silence.
+ *   - Playback writes each sample where it will sound, and erases what a stop kept from sounding.
+ *   - Under- and overrun are -EPIPE as on a kernel PCM with default thresholds.
+ *   - While dir/{mic,speaker}.unplug (or dir/unplug) exists there is no such device (ENODEV), and a PCM that
+ *     was open is dead for good. With .busy, opening fails with EBUSY, as does any second open.
+ *     With .stall the card's clock stands still, its poll descriptor too.
+ *   - dir/{mic,speaker}.log gets a line "FRAME EVENT" at each open, start, stop, xrun, unplug and close.
+ *
+ * Build: gcc -shared -fPIC -o libasound_module_pcm_pivoice.so pcm_pivoice.c -lasound
+ */
+#define _GNU_SOURCE
+#define PIC 1 /* makes SND_PCM_PLUGIN_SYMBOL export the version that dlopen looks for */
+#include <alsa/asoundlib.h>
+#include <alsa/pcm_external.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS 1000000000LL
+#define STALL_POLL_NS (10 * NS / 1000) /* how often a stalled card looks whether it may go on */
+
+struct card {
+	snd_pcm_ioplug_t io;
+	char dir[512];
+	const char *side;  /* "mic" or "speaker" */
+	int file, log;
+	int lock;          /* flock held while open: a second open is EBUSY, also from another process */
+	int timer;         /* what poll() waits for */
+	int64_t epoch_ns;
+	unsigned rate, frame_bytes;
+	int64_t base;      /* timeline frame of the stream's first frame (appl_ptr 0) */
+	int64_t hw;        /* frames of this stream captured or sounded, as last reported */
+	int64_t stalled_ns;
+	snd_pcm_uframes_t avail_min;
+	char *held;        /* what was written before the start: where it sounds is not known yet */
+};
+
+static int exists(const struct card *c, const char *what)
+{
+	char path[600];
+
+	snprintf(path, sizeof path, "%s/%s.%s", c->dir, c->side, what);
+	if (!access(path, F_OK))
+		return 1;
+	snprintf(path, sizeof path, "%s/%s", c->dir, what);
+	return !access(path, F_OK);
+}
+
+static int64_t now_ns(struct card *c)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	if (!exists(c, "stall"))
+		c->stalled_ns = 0;
+	else if (!c->stalled_ns)
+		c->stalled_ns = t.tv_sec * NS + t.tv_nsec;
+	return c->stalled_ns ? c->stalled_ns : t.tv_sec * NS + t.tv_nsec;
+}
+
+/* The frame that sounds at `ns`. Seconds and rest apart, so that nothing overflows. */
+static int64_t frame_at(const struct card *c, int64_t ns)
+{
+	int64_t since = ns - c->epoch_ns;
+
+	return since / NS * c->rate + since % NS * c->rate / NS;
+}
+
+/* The first nanosecond at which frame_at() is `frame`. */
+static int64_t ns_at(const struct card *c, int64_t frame)
+{
+	return c->epoch_ns + frame / c->rate * NS + (frame % c->rate * NS + c->rate - 1) / c->rate;
+}
+
+static void note(struct card *c, int64_t frame, const char *event)
+{
+	char line[64];
+	int length = snprintf(line, sizeof line, "%lld %s\n", (long long)frame, event);
+
+	if (write(c->log, line, length) < 0)
+		perror("pivoice bed: log");
+}
+
+static void set_timer(struct card *c, int64_t at_ns) /* 0: never; in the past: now */
+{
+	struct itimerspec spec = {.it_value = {at_ns / NS, at_ns % NS}};
+
+	timerfd_settime(c->timer, TFD_TIMER_ABSTIME, &spec, NULL);
+}
+
+/* Make the poll descriptor readable when avail_min will be reached (at once if it is). */
+static void arm(struct card *c)
+{
+	int64_t ahead = c->io.appl_ptr, period = c->io.period_size, at = 0;
+	int playback = c->io.stream == SND_PCM_STREAM_PLAYBACK;
+	struct timespec t;
+
+	if (c->io.state == SND_PCM_STATE_RUNNING && playback)
+		at = ns_at(c, c->base + ahead + c->avail_min - (int64_t)c->io.buffer_size);
+	else if (c->io.state == SND_PCM_STATE_RUNNING)
+		at = ns_at(c, c->base + (ahead + (int64_t)c->avail_min + period - 1) / period * period);
+	else if (c->io.state == SND_PCM_STATE_DRAINING)
+		at = ns_at(c, c->base + ahead);
+	else if (c->io.state == SND_PCM_STATE_PREPARED) /* a microphone not started wakes nobody, as in the kernel */
+		at = playback && c->io.buffer_size - ahead >= c->avail_min;
+	else if (c->io.state == SND_PCM_STATE_XRUN || c->io.state == SND_PCM_STATE_DISCONNECTED)
+		at = 1;
+	if (at && c->stalled_ns) {
+		clock_gettime(CLOCK_MONOTONIC, &t);
+		at = t.tv_sec * NS + t.tv_nsec + STALL_POLL_NS;
+	}
+	set_timer(c, at);
+}
+
+/* Where the card is now, in frames of this stream; -EPIPE when it ran over or dry. */
+static snd_pcm_sframes_t bed_pointer(snd_pcm_ioplug_t *io)
+{
+	struct card *c = io->private_data;
+	int64_t hw = c->hw, now = frame_at(c, now_ns(c));
+	int playback = io->stream == SND_PCM_STREAM_PLAYBACK;
+
+	if (io->state == SND_PCM_STATE_XRUN)
+		return -EPIPE;
+	if (io->state != SND_PCM_STATE_OPEN && io->state != SND_PCM_STATE_DISCONNECTED && exists(c, "unplug")) {
+		note(c, now, "unplug");
+		snd_pcm_ioplug_set_state(io, SND_PCM_STATE_DISCONNECTED);
+	}
+	if (io->state == SND_PCM_STATE_RUNNING || io->state == SND_PCM_STATE_DRAINING)
+		hw = now > c->base ? now - c->base : 0;
+	if (io->state == SND_PCM_STATE_DRAINING && playback && hw > (int64_t)io->appl_ptr)
+		hw = io->appl_ptr;
+	if (io->state == SND_PCM_STATE_RUNNING
+	    && hw >= (int64_t)(io->appl_ptr + (playback ? 0 : io->buffer_size))) {
+		note(c, now, "xrun");
+		snd_pcm_ioplug_set_state(io, SND_PCM_STATE_XRUN);
+		arm(c);
+		return -EPIPE;
+	}
+	/* A microphone hands over whole periods, as its interrupts would: by single frames, libasound's
+	 * blocking read never waits, and reads frame after frame with all the CPU there is. */
+	c->hw = playback ? hw : hw - hw % (int64_t)(io->period_size ? io->period_size : 1);
+	arm(c);
+	return c->hw;
+}
+
+static snd_pcm_sframes_t bed_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channel_area_t *areas,
+				      snd_pcm_uframes_t offset, snd_pcm_uframes_t frames)
+{
+	struct card *c = io->private_data;
+	char *bytes = (char *)areas->addr + (areas->first + areas->step * offset) / 8;
+	size_t size = frames * c->frame_bytes;
+	off_t at = (c->base + (int64_t)io->appl_ptr) * c->frame_bytes;
+	ssize_t got = 0;
+
+	if (io->stream == SND_PCM_STREAM_CAPTURE) {
+		got = pread(c->file, bytes, size, at);
+		memset(bytes + (got > 0 ? got : 0), 0, size - (got > 0 ? got : 0));
+	} else if (io->state == SND_PCM_STATE_PREPARED) {
+		memcpy(c->held + io->appl_ptr * c->frame_bytes, bytes, size);
+	} else {
+		got = pwrite(c->file, bytes, size, at);
+	}
+	return got < 0 ? -errno : (snd_pcm_sframes_t)frames;
+}
+
+static int bed_start(snd_pcm_ioplug_t *io)
+{
+	struct card *c = io->private_data;
+	int playback = io->stream == SND_PCM_STREAM_PLAYBACK;
+
+	c->base = frame_at(c, now_ns(c)) + playback; /* the frame sounding now cannot be changed any more */
+	c->hw = 0;
+	note(c, c->base, "start");
+	if (playback && pwrite(c->file, c->held, io->appl_ptr * c->frame_bytes, c->base * c->frame_bytes) < 0)
+		return -errno;
+	set_timer(c, 1); /* the state becomes RUNNING after this; the first poll_revents() arms it well */
+	return 0;
+}
+
+/* Drop, or the end of a drain: what has not sounded yet never will. */
+static int bed_stop(snd_pcm_ioplug_t *io)
+{
+	struct card *c = io->private_data;
+	int64_t heard = frame_at(c, now_ns(c)) + 1 - c->base, left = (int64_t)io->appl_ptr - heard;
+	static const char zeros[65536];
+
+	if (io->state != SND_PCM_STATE_RUNNING && io->state != SND_PCM_STATE_DRAINING)
+		return 0;
+	note(c, c->base + heard, "stop");
+	if (io->stream == SND_PCM_STREAM_CAPTURE)
+		return 0;
+	for (off_t at = (c->base + heard) * c->frame_bytes; left > 0;) {
+		int64_t frames = sizeof zeros / c->frame_bytes;
+
+		frames = left < frames ? left : frames;
+		if (pwrite(c->file, zeros, frames * c->frame_bytes, at) < 0)
+			return -errno;
+		at += frames * c->frame_bytes;
+		left -= frames;
+	}
+	return 0;
+}
+
+static int bed_prepare(snd_pcm_ioplug_t *io)
+{
+	struct card *c = io->private_data;
+
+	c->hw = 0;
+	set_timer(c, io->stream == SND_PCM_STREAM_PLAYBACK); /* room at once */
+	return exists(c, "unplug") ? -ENODEV : 0;
+}
+
+static int bed_hw_params(snd_pcm_ioplug_t *io, snd_pcm_hw_params_t *params)
+{
+	struct card *c = io->private_data;
+
+	(void)params;
+	c->frame_bytes = snd_pcm_format_physical_width(io->format) / 8 * io->channels;
+	c->avail_min = io->period_size;
+	free(c->held);
+	c->held = calloc(io->buffer_size, c->frame_bytes);
+	return c->held ? 0 : -ENOMEM;
+}
+
+static int bed_sw_params(snd_pcm_ioplug_t *io, snd_pcm_sw_params_t *params)
+{
+	struct card *c = io->private_data;
+
+	return snd_pcm_sw_params_get_avail_min(params, &c->avail_min);
+}
+
+static int bed_poll_revents(snd_pcm_ioplug_t *io, struct pollfd *fds, unsigned int count, unsigned short *revents)
+{
+	struct card *c = io->private_data;
+	snd_pcm_sframes_t hw = bed_pointer(io), avail = hw - (snd_pcm_sframes_t)io->appl_ptr;
+	int playback = io->stream == SND_PCM_STREAM_PLAYBACK;
+
+	(void)fds, (void)count;
+	if (playback)
+		avail += io->buffer_size;
+	*revents = 0;
+	if (io->state == SND_PCM_STATE_DISCONNECTED)
+		*revents = POLLERR | POLLNVAL;
+	else if (hw < 0)
+		*revents = POLLERR;
+	else if (!c->stalled_ns && (avail >= (snd_pcm_sframes_t)c->avail_min || io->state == SND_PCM_STATE_DRAINING))
+		*revents = playback ? POLLOUT : POLLIN;
+	return 0;
+}
+
+static void release(struct card *c)
+{
+	int fds[] = {c->lock, c->file, c->log, c->timer};
+
+	for (int i = 0; i < 4; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	free(c->held);
+	free(c);
+}
+
+static int bed_close(snd_pcm_ioplug_t *io)
+{
+	struct card *c = io->private_data;
+
+	note(c, frame_at(c, now_ns(c)), "close");
+	release(c);
+	return 0;
+}
+
+static const snd_pcm_ioplug_callback_t callbacks = {
+	.start = bed_start, .stop = bed_stop, .pointer = bed_pointer, .transfer = bed_transfer, .close = bed_close,
+	.hw_params = bed_hw_params, .sw_params = bed_sw_params, .prepare = bed_prepare,
+	.poll_revents = bed_poll_revents,
+};
+
+/* Read dir/epoch; the first to come writes it. */
+static int find_epoch(struct card *c)
+{
+	char path[600], text[32] = "";
+	int fd;
+
+	snprintf(path, sizeof path, "%s/epoch", c->dir);
+	fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0666);
+	if (fd < 0 || flock(fd, LOCK_EX))
+		return -errno;
+	if (read(fd, text, sizeof text - 1) <= 0) {
+		snprintf(text, sizeof text, "%lld\n", (long long)now_ns(c));
+		if (write(fd, text, strlen(text)) < 0)
+			return -errno;
+	}
+	close(fd); /* and unlock */
+	c->epoch_ns = atoll(text);
+	return 0;
+}
+
+static int open_in_dir(struct card *c, const char *suffix, int flags)
+{
+	char path[600];
+
+	snprintf(path, sizeof path, "%s/%s.%s", c->dir, c->side, suffix);
+	return open(path, flags | O_CREAT | O_CLOEXEC, 0666);
+}
+
+static int open_files(struct card *c, int playback)
+{
+	if (exists(c, "unplug"))
+		return -ENODEV;
+	if (exists(c, "busy"))
+		return -EBUSY;
+	c->lock = open_in_dir(c, "lock", O_RDWR);
+	if (c->lock < 0)
+		return -errno;
+	if (flock(c->lock, LOCK_EX | LOCK_NB))
+		return -EBUSY;
+	c->file = open_in_dir(c, "raw", playback ? O_RDWR : O_RDONLY);
+	c->log = open_in_dir(c, "log", O_WRONLY | O_APPEND);
+	c->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (c->file < 0 || c->log < 0 || c->timer < 0)
+		return -errno;
+	return find_epoch(c);
+}
+
+/* What the card can do: one rate, one format, one number of channels, periods of 1 ms to 1 s. */
+static int constrain(struct card *c, snd_pcm_format_t format, unsigned channels)
+{
+	unsigned access[] = {SND_PCM_ACCESS_RW_INTERLEAVED, SND_PCM_ACCESS_MMAP_INTERLEAVED};
+	unsigned formats[] = {format};
+	unsigned bytes_s = snd_pcm_format_physical_width(format) / 8 * channels * c->rate;
+	struct { int what; unsigned low, high; } ranges[] = {
+		{SND_PCM_IOPLUG_HW_CHANNELS, channels, channels},
+		{SND_PCM_IOPLUG_HW_RATE, c->rate, c->rate},
+		{SND_PCM_IOPLUG_HW_PERIOD_BYTES, bytes_s / 1000, bytes_s},
+		{SND_PCM_IOPLUG_HW_BUFFER_BYTES, bytes_s / 500, 2 * bytes_s},
+		{SND_PCM_IOPLUG_HW_PERIODS, 2, 1024},
+	};
+	int err = snd_pcm_ioplug_set_param_list(&c->io, SND_PCM_IOPLUG_HW_ACCESS, 2, access);
+
+	if (err >= 0)
+		err = snd_pcm_ioplug_set_param_list(&c->io, SND_PCM_IOPLUG_HW_FORMAT, 1, formats);
+	for (int i = 0; err >= 0 && i < 5; i++)
+		err = snd_pcm_ioplug_set_param_minmax(&c->io, ranges[i].what, ranges[i].low, ranges[i].high);
+	return err;
+}
+
+static long integer(snd_config_t *conf, const char *key, long value)
+{
+	snd_config_t *entry;
+
+	if (!snd_config_search(conf, key, &entry))
+		snd_config_get_integer(entry, &value);
+	return value;
+}
+
+static const char *string(snd_config_t *conf, const char *key, const char *value)
+{
+	snd_config_t *entry;
+
+	if (!snd_config_search(conf, key, &entry))
+		snd_config_get_string(entry, &value);
+	return value;
+}
+
+SND_PCM_PLUGIN_DEFINE_FUNC(pivoice)
+{
+	struct card *c = calloc(1, sizeof *c);
+	int playback = stream == SND_PCM_STREAM_PLAYBACK, err;
+
+	(void)root;
+	if (!c)
+		return -ENOMEM;
+	c->lock = c->file = c->log = c->timer = -1;
+	c->side = playback ? "speaker" : "mic";
+	c->rate = integer(conf, "rate", 48000);
+	snprintf(c->dir, sizeof c->dir, "%s", string(conf, "dir", "."));
+	c->io.version = SND_PCM_IOPLUG_VERSION;
+	c->io.name = "pivoice test bed";
+	c->io.flags = SND_PCM_IOPLUG_FLAG_MONOTONIC | SND_PCM_IOPLUG_FLAG_BOUNDARY_WA;
+	c->io.callback = &callbacks;
+	c->io.private_data = c;
+	c->io.poll_events = POLLIN;
+	err = open_files(c, playback);
+	c->io.poll_fd = c->timer;
+	if (err >= 0)
+		err = snd_pcm_ioplug_create(&c->io, name, stream, mode);
+	if (err < 0) {
+		release(c);
+		return err;
+	}
+	note(c, frame_at(c, now_ns(c)), "open");
+	err = constrain(c, snd_pcm_format_value(string(conf, "format", "S16_LE")), integer(conf, "channels", 1));
+	if (err < 0)
+		snd_pcm_ioplug_delete(&c->io); /* calls bed_close */
+	else
+		*pcmp = c->io.pcm;
+	return err < 0 ? err : 0;
+}
+SND_PCM_PLUGIN_SYMBOL(pivoice);
