@@ -15,10 +15,8 @@ import sys
 import tempfile
 import threading
 import time
-import wave
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -26,7 +24,8 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.support.stage import Line, Missed, Stage, wake_end_s  # noqa: E402
+from tests.support.speech import load_speech  # noqa: E402
+from tests.support.stage import Line, Missed, Stage  # noqa: E402
 
 AUDIBLE = 100  # of 32767, about -50 dBFS: what counts as sound
 SCRIPT = (
@@ -102,7 +101,7 @@ class Demo:
         bed = self.stage.bed
         start_s, end_s = self.say(SCRIPT[0][0], SCRIPT[0][1])
         wake = self.wait("wake")
-        self.measured("wake word's end → wake decision", start_s + wake_end_s(), wake["time_s"])
+        self.measured("wake word's end → wake decision", start_s + load_speech(SCRIPT[0][0]).facts["wake_end_s"], wake["time_s"])
         ready = self.wait("session", state="ready")
         self.measured("wake decision → session ready", wake["time_s"], ready["time_s"])
         self.wait("transcript", who="user", final=True)
@@ -198,13 +197,7 @@ def _follow(stage: Stage, screen: Screen) -> None:
 
 
 def _write_wav(stage: Stage, path: Path) -> None:
-    bed = stage.bed
-    heard = np.asarray(bed.heard(bed.epoch_s, time.monotonic()), np.int16)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(bed.speaker_rate_hz)
-        file.writeframes(heard.tobytes())
+    stage.bed.save_heard(path, stage.bed.epoch_s)
     if "SUDO_UID" in os.environ and os.geteuid() == 0:
         os.chown(path, int(os.environ["SUDO_UID"]), int(os.environ["SUDO_GID"]))
 

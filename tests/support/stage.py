@@ -14,44 +14,21 @@ import subprocess
 import sys
 import threading
 import time
-import wave
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-import samplerate
-
 from pivoice import control
-from pivoice.audio.pcm import Samples
 from tests.support.bed import Bed
+from tests.support.speech import load_speech
 
-SPEECH = Path(os.environ.get("PIVOICE_SPEECH") or Path(sys.prefix) / "share/pivoice/speech")
 KEY = "test-key-of-no-value"
 Line = dict[str, Any]
 
 
 class Missed(AssertionError):
     """Something that had to happen did not, in time."""
-
-
-def speech(name: str, rate_hz: int) -> Samples:
-    """Return the words `name` (a file of the speech directory, without .wav) at `rate_hz`."""
-    path = SPEECH / f"{name}.wav"
-    assert path.exists(), f"no speech at {path}; run ./scripts/setup test"
-    with wave.open(str(path)) as file:
-        samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
-        ratio = rate_hz / file.getframerate()
-    if ratio == 1:
-        return samples
-    floats = samplerate.resample(samples.astype(np.float32) / 32768, ratio, "sinc_best")
-    return np.clip(np.rint(floats * 32768), -32768, 32767).astype(np.int16)
-
-
-def wake_end_s(name: str = "user_wake_time") -> float:
-    """Return when the wake word ends within `name`, in seconds."""
-    return float(json.loads((SPEECH / f"{name}.json").read_text())["wake_end_s"])
 
 
 class Stage:
@@ -68,7 +45,8 @@ class Stage:
     ) -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
-        self.bed = bed or Bed(directory / "bed")
+        self._owns_bed = bed is None
+        self.bed = bed or Bed()
         self._settings = settings or {}
         self._agent_options = list(agent)
         self._cards = cards
@@ -97,6 +75,8 @@ class Stage:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
+        if self._owns_bed:
+            self.bed.close()
 
     def start(self) -> Stage:
         """Start the agent and the daemon, and wait until the daemon hears."""
@@ -222,9 +202,9 @@ class Stage:
 
     def say(self, name: str, *, in_s: float = 0.15) -> tuple[float, float]:
         """Have the user say `name`; return (start, end) of the words, CLOCK_MONOTONIC seconds."""
-        samples = speech(name, self.bed.mic_rate_hz)
-        start_s = self.bed.say(samples, at_s=time.monotonic() + in_s)
-        return start_s, start_s + len(samples) / self.bed.mic_rate_hz
+        words = load_speech(name)
+        start_s = self.bed.say(words.samples, time.monotonic() + in_s, rate_hz=words.rate_hz)
+        return start_s, start_s + words.duration_s
 
     def agent_log(self) -> list[Line]:
         """Return the simulated agent's log: every message with its CLOCK_MONOTONIC time."""
