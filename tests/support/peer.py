@@ -64,6 +64,10 @@ class Peer:
         `rate`: times real time; 0 sends all in one burst. `reply.done` is not sent.
         """
         self.send({"type": "reply.started", "reply_id": reply_id})
+        return self.send_reply_audio(samples, reply_id=reply_id, chunk_s=chunk_s, rate=rate)
+
+    def send_reply_audio(self, samples: Samples, *, reply_id: str, chunk_s: float = 0.01, rate: float = 0.0) -> float:
+        """Send the audio alone, as a server does whose reply is dead already; return when it began."""
         step = round(chunk_s * RATE_HZ)
         chunks = [samples[at : at + step] for at in range(0, len(samples), step)]
         return float(self._call(self._send_chunks(chunks, reply_id, chunk_s / rate if rate else 0.0)))
