@@ -1,0 +1,89 @@
+"""Finding model files, and saying what is there when one is not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pivoice.errors import ConfigError
+from pivoice.wake import models
+
+
+def refusal(name: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        models.find_model(name)
+    return str(caught.value)
+
+
+@pytest.fixture
+def packages(tmp_path: Path) -> Iterator[Path]:
+    """An empty directory that goes before every installed package for one test."""
+    sys.path.insert(0, str(tmp_path))
+    yield tmp_path
+    sys.path.remove(str(tmp_path))
+
+
+def test_a_bundled_name_is_found_in_the_package() -> None:
+    path = models.find_model("hey_jarvis")
+
+    assert path.name == "hey_jarvis_v0.1.onnx"
+    assert path.is_file()
+
+
+def test_the_front_end_and_the_command_models_are_not_offered_as_wake_words() -> None:
+    names = set(models.bundled_models())
+
+    assert {"hey_jarvis", "alexa", "hey_mycroft"} <= names
+    assert not names & {"melspectrogram", "embedding_model", "silero_vad", "timer", "weather"}
+
+
+def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "hey_pi.onnx"
+    path.write_bytes(b"whatever")
+
+    assert models.find_model(str(path)) == path
+
+
+@pytest.mark.parametrize("name", ["hey_jarvs", "Hey Jarvis", "hey-jarvis"])
+def test_a_name_nearly_right_is_answered_with_the_right_one(name: str) -> None:
+    assert "did you mean hey_jarvis?" in refusal(name)
+
+
+def test_an_unknown_name_tells_where_was_searched_and_what_there_is() -> None:
+    sentence = refusal("computer")
+
+    assert sentence.startswith(f"wake.models: no wake word 'computer' in {models.bundled_directory()}")
+    assert "alexa, hey_jarvis, hey_mycroft" in sentence
+    assert "did you mean" not in sentence
+
+
+def test_a_path_without_a_file_is_named() -> None:
+    sentence = refusal("/etc/pivoice/gone.onnx")
+
+    assert "'/etc/pivoice/gone.onnx': there is no such file" in sentence
+
+
+def test_a_directory_is_not_a_model(tmp_path: Path) -> None:
+    assert "is a directory" in refusal(str(tmp_path))
+
+
+def test_a_package_without_models_inside_is_told_apart_from_a_missing_one(packages: Path) -> None:
+    (packages / "openwakeword").mkdir()
+    (packages / "openwakeword" / "__init__.py").write_text("raise AssertionError('imported')")
+
+    sentence = refusal("hey_jarvis")
+
+    assert "has no melspectrogram.onnx" in sentence
+    assert "openwakeword==0.5.1" in sentence
+
+
+def test_a_missing_package_is_answered_with_the_next_step(packages: Path) -> None:
+    (packages / "openwakeword.py").write_text("")  # found, and not a package: as good as missing
+
+    sentence = refusal("hey_jarvis")
+
+    assert sentence.startswith("wake.engine: the package openwakeword")
+    assert "pip install --no-deps openwakeword==0.5.1" in sentence
