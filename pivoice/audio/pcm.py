@@ -6,11 +6,17 @@ rate: whatever the card wants else (channels, 24 or 32 bit) is converted inside 
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pivoice.clock import Clock
+from pivoice.config import AudioConfig
+from pivoice.errors import DeviceError
 
 Samples = NDArray[np.int16]
 
@@ -75,3 +81,69 @@ class Playback(Protocol):
 
     def close(self) -> None:
         """Release the card, losing what it holds. Safe to call twice, and after an error."""
+
+
+IMPLEMENTATIONS = {
+    "alsa": ("pivoice.audio.alsa:AlsaCapture", "pivoice.audio.alsa:AlsaPlayback"),
+    "simulated": ("pivoice.audio.simulated:SimulatedCapture", "pivoice.audio.simulated:SimulatedPlayback"),
+}
+"""What opens a PCM name, by its prefix: (capture, playback). A name without one of these is ALSA's."""
+
+
+def open_capture(name: str, audio: AudioConfig, clock: Clock) -> Capture:
+    """Open a microphone by its name in the configuration. Capture thread.
+
+    Raises:
+        DeviceError: it cannot be opened now.
+    """
+    return cast(Capture, _implementation(name, 0)(name, audio, clock))
+
+
+def open_playback(name: str, audio: AudioConfig, clock: Clock) -> Playback:
+    """Open a speaker by its name in the configuration. Playback thread.
+
+    Raises:
+        DeviceError: it cannot be opened now.
+    """
+    return cast(Playback, _implementation(name, 1)(name, audio, clock))
+
+
+def pick_channel(frames: NDArray[np.int16], channel: int, *, device: str) -> Samples:
+    """Return one channel of `frames` (n x channels) as an array of its own.
+
+    Raises:
+        DeviceError: the card has no such channel.
+    """
+    channels = frames.shape[1]
+    if channel >= channels:
+        raise DeviceError(
+            device,
+            doing="open capture",
+            reason=f"channel {channel} was asked for, and it has {channels}",
+            advice=f"set audio.channel to 0{f'..{channels - 1}' if channels > 1 else ''}",
+        )
+    return np.ascontiguousarray(frames[:, channel])
+
+
+def amplified(samples: Samples, gain: float) -> Samples:
+    """Return `samples` times `gain`, rounded and clipped; the same array when the gain is 1."""
+    if gain == 1.0:
+        return samples
+    return to_int16(samples * np.float32(gain))
+
+
+def to_int16(samples: NDArray[np.float32]) -> Samples:
+    """Return float samples (full scale 32768) rounded and clipped to int16."""
+    return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
+
+
+def from_db(level_db: float) -> float:
+    """Return the factor that a level in dB stands for."""
+    return float(10.0 ** (level_db / 20.0))
+
+
+def _implementation(name: str, side: int) -> Callable[[str, AudioConfig, Clock], object]:
+    prefix = name.partition(":")[0]
+    place = IMPLEMENTATIONS.get(prefix, IMPLEMENTATIONS["alsa"])[side]
+    module, _, kind = place.partition(":")
+    return cast(Callable[[str, AudioConfig, Clock], object], getattr(importlib.import_module(module), kind))

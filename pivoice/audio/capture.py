@@ -1,0 +1,368 @@
+"""The ears: the capture thread, from the microphone to the wake word and to the uplink.
+
+Owns the capture PCM, the pre-roll ring and the wake word's detectors. Per period: read, to 16 kHz, echo
+stage, ring, wake word, valve. Retries a lost microphone for ever; closes it when muted. Never decides
+what a wake word means, and hands no period to anybody while the valve is closed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from pivoice.audio.buffers import EAR_HZ, PreRoll, SpokenRing, Uplink
+from pivoice.audio.echo import EchoStage, NoEchoStage
+from pivoice.audio.feed import UplinkFeed
+from pivoice.audio.gate import HalfDuplexGate
+from pivoice.audio.pcm import Capture, Format, Samples, open_capture
+from pivoice.audio.resample import Resampler, resampled
+from pivoice.clock import Clock
+from pivoice.config import AudioConfig, WakeConfig
+from pivoice.errors import DeviceError
+from pivoice.turn.events import CaptureFound, CaptureLost, Event, Valve, WakeHeard
+from pivoice.wake.detector import Detector, WakePolicy
+
+__all__ = ["Ears", "HalfDuplexGate"]
+
+logger = logging.getLogger(__name__)
+
+Post = Callable[[Event], None]
+Report = Callable[[str, dict[str, object]], None]
+
+RING_S = 5.0  # the longest pre-roll (2 s) and a loop that was slow to answer the wake word
+BACKOFF_S = (0.5, 5.0)  # first and longest wait before a lost card is tried again
+IN_AIR_S = 1.0  # a reply audible this recently may be what the wake word was heard in
+AFTERGLOW_BLOCKS = 4  # of silence after our own words: the detector peaks some blocks after the word
+SCORE_REPORTED = 0.05
+XRUN_WARNING_S = 60.0
+_SLACK_S = 1e-6
+
+
+class Ears:
+    """The microphone and all that listens to it. Public methods: event loop, they return at once."""
+
+    def __init__(
+        self,
+        *,
+        audio: AudioConfig,
+        wake: WakeConfig,
+        detector: Detector | None,
+        far_detector: Detector | None,
+        clock: Clock,
+        post: Post,
+        report: Report,
+        uplink: Uplink,
+        spoken: SpokenRing,
+        gate: HalfDuplexGate | None,
+    ) -> None:
+        self.beats = 0
+        """Periods captured and consumed: what the watchdog eats."""
+        self.is_open = False
+        self._audio = audio
+        self._clock = clock
+        self._post = post
+        self._report = report
+        self._uplink = uplink
+        self._ring = PreRoll(capacity_s=RING_S)
+        self._feed = UplinkFeed(self._ring, uplink, gate=gate, preroll_ms=wake.preroll_ms)
+        own_voice = _OwnVoice(far_detector, spoken, gate, wake.threshold)
+        self._wake = _WakeEar(wake, detector, own_voice, clock=clock, post=post, report=report)
+        self._echo: EchoStage = NoEchoStage()
+        self._orders: deque[Callable[[], None]] = deque()  # event loop in, capture thread out
+        self._door = threading.Event()  # something changed: look
+        self._stopping = threading.Event()
+        self._muted = False  # the event loop writes it
+        self._asked = Valve.CLOSED  # the event loop's own: what the valve was last set to
+        self._is_lost = False
+        self._old_xruns = 0  # of PCMs closed by now
+        self._pcm: Capture | None = None
+        self._warned_s = -XRUN_WARNING_S
+        self._thread: threading.Thread | None = None
+
+    @property
+    def position(self) -> int:
+        """16 kHz samples captured so far."""
+        return self._ring.end
+
+    @property
+    def xruns(self) -> int:
+        """Overruns since the start."""
+        pcm = self._pcm
+        return self._old_xruns + (pcm.xruns if pcm else 0)
+
+    @property
+    def listens_for(self) -> str:
+        """The wake words, for a sentence; "the button" when there are none."""
+        return ", ".join(self._wake.models) or "the button"
+
+    @property
+    def watching(self) -> bool:
+        """Somebody watches: wake scores are worth reporting."""
+        return self._wake.watching
+
+    @watching.setter
+    def watching(self, watching: bool) -> None:
+        self._wake.watching = watching
+
+    def start(self) -> None:
+        """Start the thread, which opens the microphone."""
+        self._thread = self._clock.start_thread(self._run, name="capture")
+
+    def stop(self) -> None:
+        """Ask the thread to close the microphone and end; `join` waits for it."""
+        self._stopping.set()
+        self._door.set()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread's end, after `stop`."""
+        if self._thread:
+            self._thread.join(timeout_s)
+
+    def set_muted(self, muted: bool) -> None:
+        """Muted: the PCM is closed within a period, and what was heard is forgotten."""
+        if muted != self._muted:
+            self._muted = muted
+            self._door.set()
+
+    def set_valve(self, valve: Valve) -> None:
+        """Set what happens to periods captured from now on. CLOSED also forgets what waits to go up."""
+        if valve is self._asked:
+            return
+        self._asked = valve
+        if valve is Valve.CLOSED:
+            self._uplink.clear()
+        self._order(partial(self._feed.set_valve, valve))
+
+    def open_uplink(self, position: int | None, preroll: bool) -> None:
+        """Valve LIVE from `position` on (None: the next period), minus the pre-roll when `preroll`.
+
+        Before `set_valve`, where both are called: a valve already open cannot reach back.
+        """
+        self._asked = Valve.LIVE
+        self._order(partial(self._feed.open, position, preroll=preroll))
+
+    def _order(self, order: Callable[[], None]) -> None:
+        self._orders.append(order)
+        self._door.set()
+
+    # --- the capture thread ---
+
+    def _run(self) -> None:
+        backoff_s = BACKOFF_S[0]
+        while not self._stopping.is_set():
+            if self._muted:
+                self._pass_time(None)
+                continue
+            beats = self.beats
+            try:
+                self._listen()
+            except DeviceError as error:
+                self._lose(str(error))
+            except Exception as error:
+                logger.exception("capture thread")
+                self._lose(f"the capture thread failed: {error!r}")
+            else:
+                continue
+            backoff_s = BACKOFF_S[0] if self.beats > beats else backoff_s
+            self._pass_time(backoff_s)
+            backoff_s = min(2 * backoff_s, BACKOFF_S[1])
+
+    def _listen(self) -> None:
+        """Open the microphone and hear until stopped or muted; closed when this returns or raises."""
+        pcm = self._pcm = open_capture(self._audio.capture, self._audio, self._clock)
+        try:
+            self.is_open = True
+            self._wake.reset()
+            self._echo.discontinuity()
+            self._hear(pcm, Resampler(pcm.format.rate_hz, EAR_HZ), _PeriodTimes(pcm.format))
+        finally:
+            self.is_open = False
+            self._old_xruns += pcm.xruns
+            self._pcm = None
+            pcm.close()
+            self._ring.clear()
+
+    def _hear(self, pcm: Capture, to_ear: Resampler, times: _PeriodTimes) -> None:
+        xruns, is_found = 0, False
+        while True:
+            period = pcm.read()
+            if self._stopping.is_set() or self._muted:
+                return
+            if pcm.xruns > xruns:
+                xruns = pcm.xruns
+                self._warn_of_xruns(pcm)
+                times = _PeriodTimes(pcm.format)
+            start_s, end_s = times.place(self._clock.monotonic())
+            self._obey()
+            near = self._echo.process(to_ear.process(period))
+            self._ring.append(near)
+            self._feed.feed(near, start_s=start_s, end_s=end_s)
+            self._wake.hear(near, position=self._ring.end, end_s=end_s)
+            self.beats += 1
+            if not is_found:
+                is_found = True
+                self._find(pcm.format)
+
+    def _obey(self) -> None:
+        while self._orders:
+            self._orders.popleft()()
+
+    def _pass_time(self, for_s: float | None) -> None:
+        """Wait without a microphone for `for_s` (None: while muted), sending zeros where sound is due."""
+        muted = self._muted
+        now_s = self._clock.monotonic()
+        until_s = None if for_s is None else now_s + for_s
+        while (
+            not self._stopping.is_set()
+            and self._muted == muted
+            and (until_s is None or until_s - now_s > _SLACK_S)
+        ):
+            self._door.clear()
+            self._obey()
+            if self._stopping.is_set() or self._muted != muted:
+                return
+            period_s = None if self._feed.valve is Valve.CLOSED else self._audio.period_ms / 1000
+            waits = [each for each in (period_s, until_s and until_s - now_s) if each is not None]
+            self._clock.wait(self._door, min(waits, default=None))
+            before_s, now_s = now_s, self._clock.monotonic()
+            self._feed.feed_silence(now_s - before_s)
+
+    def _lose(self, reason: str) -> None:
+        if not self._is_lost:
+            self._is_lost = True
+            logger.error("%s", reason)
+            self._post(CaptureLost(reason))
+
+    def _find(self, opened: Format) -> None:
+        self._is_lost = False
+        logger.info(
+            "capture: %r at %d Hz, %s, %d channels, periods of %.1f ms",
+            self._audio.capture,
+            opened.rate_hz,
+            opened.card_encoding,
+            opened.card_channels,
+            1000 * opened.period_frames / opened.rate_hz,
+        )
+        self._post(CaptureFound())
+
+    def _warn_of_xruns(self, pcm: Capture) -> None:
+        now_s = self._clock.monotonic()
+        if now_s - self._warned_s >= XRUN_WARNING_S:
+            self._warned_s = now_s
+            logger.warning("capture: %d xruns so far; try audio.period_ms = 40", self.xruns)
+
+
+class _PeriodTimes:
+    """When periods were captured, from when they could be read: reads may be late, never early."""
+
+    _CREEP_S = 20e-6  # per period: follows a card's clock that is slow by up to 1000 ppm at 20 ms
+
+    def __init__(self, opened: Format) -> None:
+        self._period_s = opened.period_frames / opened.rate_hz
+        self._count = 0
+        self._epoch_s = float("inf")
+
+    def place(self, now_s: float) -> tuple[float, float]:
+        """Return start and end of the next period, which was read at `now_s`."""
+        self._count += 1
+        since_s = self._count * self._period_s
+        self._epoch_s = min(now_s - since_s, self._epoch_s + self._CREEP_S)
+        end_s = self._epoch_s + since_s
+        return end_s - self._period_s, end_s
+
+
+class _WakeEar:
+    """The wake word on 16 kHz sound: blocks, scores, decisions. Capture thread."""
+
+    def __init__(
+        self,
+        wake: WakeConfig,
+        detector: Detector | None,
+        own_voice: _OwnVoice,
+        *,
+        clock: Clock,
+        post: Post,
+        report: Report,
+    ) -> None:
+        self.models = detector.models if detector else ()
+        self.watching = False
+        self.ignored = 0
+        """Hits that were our own voice."""
+        self._detector = detector
+        self._own_voice = own_voice
+        self._clock = clock
+        self._post = post
+        self._report = report
+        self._policy = WakePolicy(threshold=wake.threshold, refractory_s=wake.refractory_s)
+        self._rest = np.zeros(0, np.int16)
+
+    def reset(self) -> None:
+        """There was a gap in the sound."""
+        self._rest = np.zeros(0, np.int16)
+        if self._detector:
+            self._detector.reset()
+
+    def hear(self, near: Samples, *, position: int, end_s: float) -> None:
+        """Take sound that ends at `position`, and at `end_s` on the clock."""
+        if self._detector is None:
+            return
+        sound = np.concatenate([self._rest, near])
+        size = self._detector.block_frames
+        used = len(sound) - len(sound) % size
+        self._rest = sound[used:]
+        for start in range(0, used, size):
+            block_end = position - (len(sound) - start - size)
+            self._judge(self._detector.score(sound[start : start + size]), block_end, end_s=end_s)
+
+    def _judge(self, scores: dict[str, float], position: int, *, end_s: float, now_s: float) -> None:
+        if self.watching:
+            for model, score in scores.items():
+                if score > SCORE_REPORTED:
+                    self._report("score", {"model": model, "score": round(score, 3), "position": position})
+        hit = self._policy.decide(scores, position / EAR_HZ)
+        if hit is None:
+            return
+        model, score = hit
+        facts: dict[str, object] = {"model": model, "score": round(score, 3), "position": position}
+        facts["time_s"] = self._clock.monotonic()
+        if self._own_voice.says(model, end_s):
+            self.ignored += 1
+            logger.info("wake word %r heard in the agent's own voice: ignored", model)
+            self._report("wake", facts | {"ignored": True})
+        else:
+            self._report("wake", facts)
+            self._post(WakeHeard(model, score, position))
+
+
+class _OwnVoice:
+    """Tells the agent saying the wake word from the user saying it over the agent. Capture thread.
+
+    The check takes about 0.4 s of computing for 3 s of sound; the card keeps what is heard meanwhile.
+    """
+
+    def __init__(
+        self, detector: Detector | None, spoken: SpokenRing, gate: HalfDuplexGate | None, threshold: float
+    ) -> None:
+        self._detector = detector
+        self._spoken = spoken
+        self._gate = gate
+        self._threshold = threshold
+
+    def says(self, model: str, heard_s: float) -> bool:
+        """Return whether what the speaker played lately scores for `model` by itself."""
+        if self._detector is None or self._gate is None or not self._gate.was_audible(heard_s - IN_AIR_S):
+            return False
+        sound, rate_hz = self._spoken.last()
+        size = self._detector.block_frames
+        silence = np.zeros(AFTERGLOW_BLOCKS * size, np.int16)
+        sound = np.concatenate([resampled(sound, rate_hz, EAR_HZ), silence])
+        self._detector.reset()
+        for start in range(len(sound) % size, len(sound), size):
+            if self._detector.score(sound[start : start + size]).get(model, 0.0) >= self._threshold:
+                return True
+        return False

@@ -1,0 +1,91 @@
+"""The way up: what the capture thread sends of what it hears, by the valve.
+
+Capture thread only. Reads the pre-roll ring, writes the Uplink; decides nothing, and never waits.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from pivoice.audio.buffers import EAR_HZ, WIRE_HZ, PreRoll, Uplink
+from pivoice.audio.gate import HalfDuplexGate
+from pivoice.audio.pcm import Samples
+from pivoice.audio.resample import Resampler
+from pivoice.turn.events import Valve
+
+logger = logging.getLogger(__name__)
+
+
+class UplinkFeed:
+    """Carries 16 kHz from the ring to the Uplink at 24 kHz, each sample at most once."""
+
+    def __init__(
+        self, ring: PreRoll, uplink: Uplink, *, gate: HalfDuplexGate | None, preroll_ms: int
+    ) -> None:
+        self.valve = Valve.CLOSED
+        self._ring = ring
+        self._uplink = uplink
+        self._gate = gate
+        self._preroll = preroll_ms * EAR_HZ // 1000
+        self._stream = Resampler(EAR_HZ, WIRE_HZ)
+        self._sent = 0
+        """Position up to which the true sound went up; zeros in its place do not count."""
+        self._dropped = 0
+        self._unfed_s = 0.0
+
+    def set_valve(self, valve: Valve) -> None:
+        """Change what happens to periods from now on."""
+        if valve is Valve.CLOSED:
+            self._uplink.clear()
+        elif self.valve is Valve.CLOSED:
+            self._begin()
+        self.valve = valve
+
+    def open(self, position: int | None, *, preroll: bool) -> None:
+        """Send everything from `position` on (minus the pre-roll), and go on live.
+
+        What went up already does not go up again; what was replaced by zeros does.
+        """
+        if self.valve is Valve.CLOSED:
+            self._begin()
+        self.valve = Valve.LIVE
+        start = self._ring.end if position is None else position
+        start = max(start - self._preroll if preroll else start, self._sent)
+        if start < self._ring.end:
+            self._put(self._ring.since(start))
+            self._sent = self._ring.end
+
+    def feed(self, near: Samples, *, start_s: float, end_s: float) -> None:
+        """Send the period that was just appended to the ring, captured from `start_s` to `end_s`."""
+        if self.valve is Valve.CLOSED:
+            return
+        if self.valve is Valve.SILENT or (self._gate and self._gate.is_closed(start_s, end_s)):
+            self._put(np.zeros(len(near), np.int16))
+        else:
+            self._put(near)
+            self._sent = self._ring.end
+
+    def feed_silence(self, seconds: float) -> None:
+        """There was no microphone for `seconds`: the server keeps its sense of time."""
+        if self.valve is not Valve.CLOSED:
+            self._unfed_s += seconds
+            frames = int(self._unfed_s * EAR_HZ)
+            self._unfed_s -= frames / EAR_HZ
+            self._put(np.zeros(frames, np.int16))
+
+    def _begin(self) -> None:
+        self._uplink.clear()
+        self._stream.reset()
+        self._sent = 0
+        self._unfed_s = 0.0
+        self._dropped = self._uplink.dropped_frames
+
+    def _put(self, samples: Samples) -> None:
+        has_lost = self._uplink.dropped_frames > self._dropped
+        self._uplink.put(self._stream.process(samples))
+        if not has_lost and self._uplink.dropped_frames > self._dropped:
+            logger.warning(
+                "uplink: the agent takes no sound; what is older than %.1f s is lost", self._uplink.queued_s
+            )

@@ -1,0 +1,312 @@
+"""A sound card without a card: the microphone is a WAV file, the speaker writes one, time is the Clock's.
+
+The *devices* (`Microphone`, `Speaker`) are the hardware: they stand for a name in the configuration, live as
+long as the process, and tests hold them to speak, to listen, to pull the plug. The PCMs
+(`SimulatedCapture`, `SimulatedPlayback`) are what a thread opens on them. As on a card, sample k of a
+device sounds at `epoch_s + k / rate`, whether anybody reads or writes in time or not.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+import wave
+from pathlib import Path
+
+import numpy as np
+
+from pivoice.audio.pcm import Format, Samples, amplified, from_db, pick_channel
+from pivoice.clock import Clock
+from pivoice.config import AudioConfig
+from pivoice.errors import DeviceError
+
+PREFIX = "simulated:"
+SPEAKER_HZ = 48000
+HEADER_BYTES = 44
+_SLACK_S = 1e-6  # less than a sample: what adding floats costs
+
+
+class Device:
+    """Half a card: a rate, an epoch, a plug. Every method may be called from any thread."""
+
+    def __init__(self, name: str, rate_hz: int) -> None:
+        self.name = name
+        self.rate_hz = rate_hz
+        self.epoch_s: float | None = None
+        """When sample 0 sounds: the first opening. Tests may set it before."""
+        self.is_plugged = True
+        self.opened = 0
+        """How often it was opened."""
+        self.in_use: _Handle | None = None
+        self.xrun_wanted = False
+
+    def unplug(self) -> None:
+        """Pull the plug: what is open dies, opening fails."""
+        self.is_plugged = False
+        if self.in_use:
+            self.in_use.gone.set()
+
+    def replug(self) -> None:
+        """Put it back: opening works again; what died stays dead."""
+        self.is_plugged = True
+
+    def request_xrun(self) -> None:
+        """Let the next read or write find that the card ran over, or dry."""
+        self.xrun_wanted = True
+
+    def frame_at(self, time_s: float) -> int:
+        """Return the number of samples that have sounded at `time_s`."""
+        assert self.epoch_s is not None, f"{self.name} was never opened"
+        return int((time_s - self.epoch_s + _SLACK_S) * self.rate_hz)
+
+    def time_of(self, frame: int) -> float:
+        """Return when sample `frame` sounds."""
+        assert self.epoch_s is not None, f"{self.name} was never opened"
+        return self.epoch_s + frame / self.rate_hz
+
+
+class Microphone(Device):
+    """A room that plays a WAV file once, and whatever `say` adds."""
+
+    def __init__(self, name: str, frames: Samples, rate_hz: int) -> None:
+        super().__init__(name, rate_hz)
+        self.channels = frames.shape[1]
+        self._sounds: list[tuple[int, Samples]] = [(0, frames)]
+
+    def say(self, samples: Samples, *, at_s: float) -> None:
+        """Add mono sound at the microphone's rate, in every channel, from `at_s` on the clock on."""
+        start = round((at_s - (self.epoch_s or 0.0)) * self.rate_hz)
+        frames = np.repeat(samples[:, None], self.channels, axis=1)
+        self._sounds = [*self._sounds, (start, frames)]
+
+    def sound(self, start: int, stop: int) -> Samples:
+        """Return frames `start` to `stop` of the timeline (n x channels)."""
+        mixed = np.zeros((stop - start, self.channels), np.int32)
+        for at, frames in self._sounds:
+            first, last = max(at, start), min(at + len(frames), stop)
+            if first < last:
+                mixed[first - start : last - start] += frames[first - at : last - at]
+        return np.clip(mixed, -32768, 32767).astype(np.int16)
+
+
+class Speaker(Device):
+    """A WAV file that grows by what is played, silence between sounds included; valid at every moment."""
+
+    def __init__(self, name: str, path: Path, rate_hz: int = SPEAKER_HZ) -> None:
+        super().__init__(name, rate_hz)
+        self._path = path
+        try:
+            self._file = path.open("w+b", buffering=0)
+        except OSError as error:
+            raise _unusable(name, "playback", f"{path} cannot be written: {error.strerror}") from error
+        self._frames = 0
+        self._lock = threading.Lock()
+        self._write_header()
+
+    def record(self, start: int, samples: Samples) -> None:
+        """Samples were handed over, to sound from frame `start` on; what was there from then on goes."""
+        with self._lock:
+            self._file.truncate(HEADER_BYTES + 2 * min(start, self._frames))
+            self._file.seek(HEADER_BYTES + 2 * start)  # a gap becomes zeros that take no place
+            self._file.write(samples.astype("<i2").tobytes())
+            self._frames = start + len(samples)
+            self._file.truncate(HEADER_BYTES + 2 * self._frames)
+            self._write_header()
+
+    def heard(self, start: int = 0, stop: int | None = None) -> Samples:
+        """Return what sounds from frame `start` to `stop` (None: to the last that was written)."""
+        with self._lock:
+            stop = self._frames if stop is None else stop
+            self._file.seek(HEADER_BYTES + 2 * start)
+            content = self._file.read(2 * max(0, min(stop, self._frames) - start))
+        return np.frombuffer(content.ljust(2 * (stop - start), b"\0"), "<i2").astype(np.int16)
+
+    def _write_header(self) -> None:
+        size = min(2 * self._frames, 2**32 - HEADER_BYTES)  # what the format can say
+        sound = (b"fmt ", 16, 1, 1, self.rate_hz, 2 * self.rate_hz, 2, 16)
+        header = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", size + 36, b"WAVE", *sound, b"data", size)
+        self._file.seek(0)
+        self._file.write(header)
+
+
+_devices: dict[tuple[str, str], Device] = {}  # the hardware of this process, by kind and name
+_devices_lock = threading.Lock()
+
+
+def microphone(name: str) -> Microphone:
+    """Return the one microphone behind "simulated:FILE.wav".
+
+    Raises:
+        DeviceError: FILE.wav is not there, or is not 16-bit PCM.
+    """
+    with _devices_lock:
+        device = _devices.get(("capture", name))
+        if device is None:
+            frames, rate_hz = read_wav(name, name.removeprefix(PREFIX))
+            device = _devices["capture", name] = Microphone(name, frames, rate_hz)
+        assert isinstance(device, Microphone)
+        return device
+
+
+def speaker(name: str, rate_hz: int = SPEAKER_HZ) -> Speaker:
+    """Return the one speaker behind "simulated:FILE.wav"; the first asker's rate counts.
+
+    Raises:
+        DeviceError: FILE.wav cannot be written.
+    """
+    with _devices_lock:
+        device = _devices.get(("playback", name))
+        if device is None:
+            path = Path(name.removeprefix(PREFIX))
+            device = _devices["playback", name] = Speaker(name, path, rate_hz)
+        assert isinstance(device, Speaker)
+        return device
+
+
+def read_wav(name: str, path: str) -> tuple[Samples, int]:
+    """Return the frames (n x channels) and the rate of a WAV file.
+
+    Raises:
+        DeviceError: naming the file and what is wrong with it.
+    """
+    try:
+        with wave.open(path, "rb") as file:
+            if file.getsampwidth() != 2:
+                bits = 8 * file.getsampwidth()
+                raise _unusable(name, "capture", f"{path} holds {bits}-bit samples", "make it 16-bit PCM")
+            content = file.readframes(file.getnframes())
+            channels, rate_hz = file.getnchannels(), file.getframerate()
+    except FileNotFoundError:
+        raise _unusable(name, "capture", f"there is no file {path}", "set audio.capture") from None
+    except OSError as error:
+        raise _unusable(name, "capture", f"{path} cannot be read: {error.strerror}") from error
+    except (wave.Error, EOFError) as error:
+        what = str(error) or "it ends too early"
+        reason = f"{path} is not a PCM WAV file ({what})"
+        raise _unusable(name, "capture", reason, "set audio.capture") from error
+    usable = len(content) - len(content) % (2 * channels)
+    return np.frombuffer(content[:usable], "<i2").astype(np.int16).reshape(-1, channels), rate_hz
+
+
+class _Handle:
+    """What both PCMs do alike."""
+
+    def __init__(self, device: Device, side: str, audio: AudioConfig, clock: Clock) -> None:
+        if not device.is_plugged:
+            raise _unusable(device.name, side, "No such device", "plug it in")
+        if device.in_use:
+            raise _unusable(device.name, side, "Device or resource busy", "stop what else uses it")
+        self._side = side
+        self._clock = clock
+        self.gone = threading.Event()
+        self.xruns = 0
+        device.in_use = self
+        device.opened += 1
+        if device.epoch_s is None:
+            device.epoch_s = clock.monotonic()
+        self._period = round(device.rate_hz * audio.period_ms / 1000)
+
+    def _wait_until(self, device: Device, due_s: float) -> None:
+        """Wait for a time; the plug interrupts."""
+        while (left_s := due_s - self._clock.monotonic()) > _SLACK_S and not self.gone.is_set():
+            self._clock.wait(self.gone, left_s)
+        self._check(device)
+
+    def _check(self, device: Device) -> None:
+        if self.gone.is_set() or not device.is_plugged:
+            reason = "No such device"
+            raise DeviceError(device.name, doing=f"use {self._side}", reason=reason, advice="plug it in")
+
+    def _release(self, device: Device) -> None:
+        if device.in_use is self:
+            device.in_use = None
+
+
+class SimulatedCapture(_Handle):
+    """Satisfies `pcm.Capture`."""
+
+    def __init__(self, name: str, audio: AudioConfig, clock: Clock) -> None:
+        self._device = microphone(name)
+        super().__init__(self._device, "capture", audio, clock)
+        self._channel = audio.channel
+        self._gain = from_db(audio.gain_db)
+        self._next = self._device.frame_at(clock.monotonic())
+        self.format = Format(
+            rate_hz=self._device.rate_hz,
+            period_frames=self._period,
+            buffer_frames=max(self._device.rate_hz // 2, 4 * self._period),
+            card_channels=self._device.channels,
+            card_encoding="S16_LE",
+        )
+
+    def read(self) -> Samples:
+        now = self._device.frame_at(self._clock.monotonic())
+        if now - self._next > self.format.buffer_frames or self._device.xrun_wanted:
+            self._device.xrun_wanted = False
+            self.xruns += 1
+            self._next = now
+        stop = self._next + self._period
+        self._wait_until(self._device, self._device.time_of(stop))
+        frames = self._device.sound(self._next, stop)
+        self._next = stop
+        return amplified(pick_channel(frames, self._channel, device=self._device.name), self._gain)
+
+    def close(self) -> None:
+        self._release(self._device)
+
+
+class SimulatedPlayback(_Handle):
+    """Satisfies `pcm.Playback`."""
+
+    def __init__(self, name: str, audio: AudioConfig, clock: Clock) -> None:
+        self._device = speaker(name)
+        super().__init__(self._device, "playback", audio, clock)
+        self._end: int | None = None  # frame after the last one written; None while stopped
+        self.format = Format(
+            rate_hz=self._device.rate_hz,
+            period_frames=self._period,
+            buffer_frames=2 * self._period,
+            card_channels=1,
+            card_encoding="S16_LE",
+        )
+
+    def wait(self) -> None:
+        self._check(self._device)
+        if self._end is not None:
+            self._wait_until(self._device, self._device.time_of(self._end - self._period))
+
+    def write(self, period: Samples) -> None:
+        assert len(period) == self._period, f"a period has {self._period} samples, not {len(period)}"
+        self.wait()
+        now = self._device.frame_at(self._clock.monotonic())
+        if self._end is not None and (now > self._end or self._device.xrun_wanted):
+            self._device.xrun_wanted = False
+            self.xruns += 1
+            self._end = None
+        start = now if self._end is None else self._end
+        self._device.record(start, period)
+        self._end = start + len(period)
+
+    def drop(self) -> None:
+        self._check(self._device)
+        self._silence()
+
+    def delay_frames(self) -> int:
+        if self._end is None:
+            return 0
+        return max(0, self._end - self._device.frame_at(self._clock.monotonic()))
+
+    def close(self) -> None:
+        if self._device.in_use is self:
+            self._silence()
+        self._release(self._device)
+
+    def _silence(self) -> None:
+        now = self._device.frame_at(self._clock.monotonic())
+        if self._end is not None and now < self._end:
+            self._device.record(now, np.zeros(0, np.int16))
+        self._end = None
+
+
+def _unusable(name: str, side: str, reason: str, advice: str = "") -> DeviceError:
+    return DeviceError(name, doing=f"open {side}", reason=reason, advice=advice)
