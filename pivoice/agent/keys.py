@@ -1,0 +1,72 @@
+"""Where the API key comes from. Reads files and the environment it is given; keeps and logs nothing."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from pivoice.config import AgentConfig
+from pivoice.errors import ConfigError, Fault
+
+CREDENTIAL = "assemblyai-api-key"
+VARIABLE = "ASSEMBLYAI_API_KEY"
+
+_KEY = "agent.api_key_file"
+
+
+def find_key(config: AgentConfig, environ: Mapping[str, str]) -> str:
+    """Return the API key: systemd's credential, else the environment's, else the file's.
+
+    "" when `agent.token_url` is set: then no key lives on the device.
+
+    Raises:
+        ConfigError: there is none, or it cannot be used.
+    """
+    if config.token_url:
+        return ""
+    directory = environ.get("CREDENTIALS_DIRECTORY")
+    if directory and (credential := Path(directory) / CREDENTIAL).exists():
+        return _read(credential, what=f"the systemd credential {CREDENTIAL!r}")
+    if key := environ.get(VARIABLE, "").strip():
+        return _checked(key, what=f"${VARIABLE}")
+    if config.api_key_file:
+        return _read_private(Path(config.api_key_file))
+    raise _fault(
+        f"no API key; give one in a systemd credential (LoadCredential={CREDENTIAL}:/path/of/the/key), "
+        f"in ${VARIABLE}, or in a file named by this setting"
+    )
+
+
+def _read_private(path: Path) -> str:
+    """Read a key file that nobody but its owner (and perhaps a group) may read."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise _fault(f"cannot read {str(path)!r}: {error.strerror}") from error
+    if mode & (stat.S_IROTH | stat.S_IWOTH):
+        raise _fault(f"{str(path)!r} holds a secret that every user can read; run: chmod 600 {path}")
+    return _read(path, what=repr(str(path)))
+
+
+def _read(path: Path, *, what: str) -> str:
+    try:
+        key = path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise _fault(f"cannot read {what}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise _fault(f"{what} does not hold an API key: it is not plain text") from error
+    return _checked(key, what=what)
+
+
+def _checked(key: str, *, what: str) -> str:
+    """Refuse what could not travel in a header, without ever showing it."""
+    if not key:
+        raise _fault(f"{what} is empty; it must hold the API key and nothing else")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise _fault(f"{what} does not hold an API key: one line, no spaces, is expected")
+    return key
+
+
+def _fault(problem: str) -> ConfigError:
+    return ConfigError([Fault(_KEY, problem)])
