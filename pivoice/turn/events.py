@@ -100,6 +100,11 @@ class TimerRang(Event):
     label: str = ""
 
 
+@dataclass(frozen=True)
+class RingDue(Event):
+    """The pause after a ring is over: posted by the daemon while the condition `ringing` stands."""
+
+
 # --- the agent: session.py ---
 
 

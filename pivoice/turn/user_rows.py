@@ -1,0 +1,213 @@
+"""PURE: the table's rows for what the user and the owner do. One function is one row.
+
+A cell that is missing here is a `.` of the table: ignored on purpose, and counted by `Turn`.
+"""
+
+from __future__ import annotations
+
+from pivoice.turn.actions import Chime, OpenUplink
+from pivoice.turn.events import (
+    ButtonPressed,
+    Event,
+    HushAsked,
+    MuteChanged,
+    OnsetHeard,
+    SayAsked,
+    StopAsked,
+    TalkPressed,
+    TalkReleased,
+    Valve,
+    WakeAsked,
+    WakeHeard,
+)
+from pivoice.turn.floor import NO_SPEAKER, Floor, Row
+from pivoice.turn.states import Deadline, State
+
+
+def _cannot_talk(floor: Floor) -> bool:
+    """Whether a conversation opened now would be one-sided.
+
+    Without a speaker too, other than in the table: it closes an open conversation when the
+    speaker is lost, so opening one without would only bill for answers that nobody hears.
+    """
+    return not floor.hears or NO_SPEAKER in floor.faults
+
+
+def wake_heard(floor: Floor, event: WakeHeard) -> None:
+    if floor.hears:
+        # Whoever says the wake word goes on talking: it ends a ring *and* opens the conversation,
+        # for the first word must not be lost.
+        floor.rings_left = 0
+        _wake(floor, event.position, preroll=True)
+
+
+def wake_asked(floor: Floor, event: WakeAsked) -> None:
+    if floor.hears:
+        floor.rings_left = 0
+        _wake(floor, None, preroll=False)
+    else:
+        floor.ask(Chime("muted" if floor.muted else "error"))
+
+
+def _wake(floor: Floor, position: int | None, *, preroll: bool) -> None:
+    memory = floor.memory
+    match floor.state:
+        case State.IDLE if _cannot_talk(floor):
+            floor.ask(Chime("error"))
+        case State.LISTENING if memory.push_to_talk and not memory.talking:
+            # Hands-free takes over from push-to-talk, whose uplink was silent until now.
+            memory.push_to_talk = False
+            floor.ask(OpenUplink(position, preroll))
+            floor.arm_listening(Deadline.NO_SPEECH)
+        case State.LISTENING:
+            pass
+        case _:
+            floor.take_floor(position, preroll=preroll)
+
+
+def button_pressed(floor: Floor, event: ButtonPressed) -> None:
+    was_ringing, floor.rings_left = floor.rings_left > 0, 0
+    match floor.state:
+        case State.IDLE if was_ringing:
+            pass
+        case State.IDLE if floor.muted:
+            floor.ask(Chime("muted"))
+        case State.IDLE if _cannot_talk(floor):
+            floor.ask(Chime("error"))
+        case State.LISTENING:
+            floor.hang_up("end")
+        case State.THINKING | State.SPEAKING | State.YIELDING if not floor.hears:
+            floor.hang_up()
+        case _:
+            floor.take_floor(event.position, preroll=False)
+
+
+def talk_pressed(floor: Floor, event: TalkPressed) -> None:
+    """As the button in IDLE, as a barge-in elsewhere; the voice goes up while it is held.
+
+    In LISTENING it goes on from whatever was heard so far, hands-free or not. A reply that has
+    started there and not sounded is dropped: the button says that the user is not done.
+    """
+    memory = floor.memory
+    if memory.talking:
+        return
+    floor.rings_left = 0
+    refusal = "muted" if floor.muted else "error"
+    match floor.state:
+        case State.IDLE if _cannot_talk(floor):
+            floor.ask(Chime(refusal))
+        case State.LISTENING if not floor.hears:
+            floor.ask(Chime(refusal))
+        case State.LISTENING:
+            if memory.replies:
+                floor.drop(floor.highest)
+            memory.push_to_talk = memory.talking = True
+            floor.ask(OpenUplink(None, False))
+            floor.arm_listening(Deadline.LONG_SPEECH)
+        case State.THINKING | State.SPEAKING | State.YIELDING if not floor.hears:
+            # As the button, and said aloud: whoever holds it is about to talk to nobody.
+            floor.hang_up(refusal)
+        case _:
+            floor.take_floor(None, preroll=False, talking=True)
+
+
+def talk_released(floor: Floor, event: TalkReleased) -> None:
+    """The end of the user's turn, whatever the server's turn detector says later."""
+    memory = floor.memory
+    if not memory.talking:
+        return
+    memory.talking = False
+    memory.user_speaking = False
+    match floor.state:
+        case State.LISTENING:
+            floor.think()
+        case State.YIELDING:
+            floor.arm(Deadline.YIELD_SHORT)
+        case _:
+            pass
+
+
+def onset_heard(floor: Floor, event: OnsetHeard) -> None:
+    # Only where the server hears the user too: it is the one that confirms.
+    if floor.state is State.SPEAKING and not floor.half_duplex and floor.uplink is Valve.LIVE and floor.hears:
+        floor.duck()
+
+
+def mute_changed(floor: Floor, event: MuteChanged) -> None:
+    """Mute and unmute. A reply goes on: the user may want to hear the answer."""
+    if event.on == floor.muted:
+        return
+    floor.muted = event.on
+    if not event.on:
+        floor.ask(Chime("unmute"))
+        return
+    # Zeros go up from here on: whatever the user was saying ends now.
+    floor.memory.talking = False
+    floor.memory.user_speaking = False
+    match floor.state:
+        case State.LISTENING:
+            floor.hang_up("mute")
+        case State.YIELDING:
+            floor.speak()
+            floor.ask(Chime("mute"))
+        case _:
+            floor.ask(Chime("mute"))
+
+
+def stop_asked(floor: Floor, event: StopAsked) -> None:
+    floor.rings_left = 0
+    if floor.state is not State.IDLE:
+        floor.hang_up("end")
+
+
+def hush_asked(floor: Floor, event: HushAsked) -> None:
+    """Silence, the session kept. Tools run on: the server waits for their answers.
+
+    The reply to such an answer is dropped as well, unless the user has spoken by then.
+    """
+    floor.rings_left = 0
+    memory = floor.memory
+    match floor.state:
+        case State.IDLE:
+            pass
+        case State.LISTENING:
+            # Other than in the table: what is about to sound is hushed too.
+            if memory.replies or memory.awaits_tool:
+                floor.silence()
+        case _:
+            floor.silence()
+            floor.says_lost += len(memory.says)
+            memory.says.clear()
+            floor.listen(floor.patience)
+
+
+def say_asked(floor: Floor, event: SayAsked) -> None:
+    match floor.state:
+        case State.IDLE if NO_SPEAKER in floor.faults:
+            floor.says_lost += 1
+            floor.ask(Chime("error"))
+        case State.IDLE:
+            floor.queue_say(event.text)
+            floor.connect()
+            floor.think()
+        case State.LISTENING if not floor.memory.has_floor:
+            floor.queue_say(event.text)
+            if not floor.say_next():
+                floor.think()
+        case _:
+            # In LISTENING while the user speaks, too: the agent does not talk over them.
+            floor.queue_say(event.text)
+
+
+ROWS: dict[type[Event], Row] = {
+    WakeHeard: wake_heard,
+    WakeAsked: wake_asked,
+    ButtonPressed: button_pressed,
+    TalkPressed: talk_pressed,
+    TalkReleased: talk_released,
+    OnsetHeard: onset_heard,
+    MuteChanged: mute_changed,
+    StopAsked: stop_asked,
+    HushAsked: hush_asked,
+    SayAsked: say_asked,
+}
