@@ -129,8 +129,10 @@ class ReplyQueue:
     """Replies to be played, 24 kHz, one after the other by serial. Event loop in, playback thread out."""
 
     def __init__(self, *, capacity_s: float = REPLIES_S) -> None:
+        self.dropped = 0
+        """Every reply up to this serial was dropped."""
         self.dead = 0
-        """Every reply up to this serial is dropped, or played out: nothing of it is taken any more."""
+        """Every reply up to this serial was dropped or played out: nothing of it is taken any more."""
         self.ignored_frames = 0
         """What came for dead replies."""
         self.overflow_frames = 0
@@ -143,7 +145,7 @@ class ReplyQueue:
     def put(self, reply: int, samples: Samples, now_s: float) -> None:
         """Add samples to a reply, the queue's own from now on; `now_s` is kept for the first of them."""
         with self._lock:
-            if reply <= self.dead:
+            if reply <= self.dead or not len(samples):
                 self.ignored_frames += len(samples)
                 return
             if self._frames + len(samples) > self._capacity:
@@ -162,9 +164,8 @@ class ReplyQueue:
     def drop(self, reply: int) -> None:
         """Forget every reply up to `reply`, for good."""
         with self._lock:
-            self.dead = max(self.dead, reply)
-            for serial in [serial for serial in self._replies if serial <= reply]:
-                self._frames -= self._replies.pop(serial).queue.frames
+            self.dropped = max(self.dropped, reply)
+            self._bury(reply)
 
     def head(self) -> Waiting | None:
         """Return what is known of the oldest reply, None when there is none."""
@@ -185,12 +186,18 @@ class ReplyQueue:
 
     def finish(self, reply: int) -> None:
         """`reply` has been pulled to its end: the next one becomes the head."""
-        self.drop(reply)
+        with self._lock:
+            self._bury(reply)
 
     def newest(self) -> int:
         """Return the highest serial seen so far, 0 when none was."""
         with self._lock:
             return max(self._replies, default=self.dead)
+
+    def _bury(self, reply: int) -> None:
+        self.dead = max(self.dead, reply)
+        for serial in [serial for serial in self._replies if serial <= reply]:
+            self._frames -= self._replies.pop(serial).queue.frames
 
 
 class SpokenRing:

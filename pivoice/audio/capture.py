@@ -319,7 +319,7 @@ class _WakeEar:
             block_end = position - (len(sound) - start - size)
             self._judge(self._detector.score(sound[start : start + size]), block_end, end_s=end_s)
 
-    def _judge(self, scores: dict[str, float], position: int, *, end_s: float, now_s: float) -> None:
+    def _judge(self, scores: dict[str, float], position: int, *, end_s: float) -> None:
         if self.watching:
             for model, score in scores.items():
                 if score > SCORE_REPORTED:

@@ -1,0 +1,273 @@
+"""The mouth: the playback thread, from queued replies and chimes to the speaker.
+
+Owns the playback PCM. Each period is decided at the last moment, when it fits the card, so that what is
+taken back is silent within what the card holds (two periods) and a ramp. The PCM runs from the first
+sound until 5 s after the last. Retries a lost speaker for ever. Never decides who has the floor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from pivoice.audio.buffers import ReplyQueue, SpokenRing
+from pivoice.audio.earcons import NAMES
+from pivoice.audio.gate import HalfDuplexGate
+from pivoice.audio.mixer import Mixed, Mixer
+from pivoice.audio.pcm import Playback, Samples, from_db, open_playback
+from pivoice.clock import Clock
+from pivoice.config import AudioConfig
+from pivoice.errors import DeviceError
+from pivoice.turn.events import Event, PlaybackDrained, PlaybackFound, PlaybackLost, ReplyAudible
+
+logger = logging.getLogger(__name__)
+
+RUN_ON_S = 5.0  # how long silence is played before the card is stopped
+BACKOFF_S = (0.5, 5.0)  # first and longest wait before a lost card is tried again
+AUDIBLE = round(32768 * from_db(-50))  # what the user can be expected to hear begin
+ECHOING = round(32768 * from_db(-60))  # what the microphone may hear of it
+XRUN_WARNING_S = 60.0
+_SLACK_S = 1e-6
+
+
+class Mouth:
+    """The speaker and all that plays on it. Public methods: event loop, they return at once."""
+
+    def __init__(
+        self,
+        *,
+        audio: AudioConfig,
+        clock: Clock,
+        post: Callable[[Event], None],
+        report: Callable[[str, dict[str, object]], None],
+        spoken: SpokenRing,
+        gate: HalfDuplexGate | None,
+    ) -> None:
+        self.is_open = False
+        self._audio = audio
+        self._clock = clock
+        self._post = post
+        self._report = report
+        self._spoken = spoken
+        self._gate = gate
+        self._queue = ReplyQueue()
+        self._chimes: deque[str] = deque()
+        self._is_ducked = False  # the event loop writes it
+        self._dropped_s = 0.0  # when the last drop was asked for; the event loop writes it
+        self._door = threading.Event()  # something to play: look
+        self._stopping = threading.Event()
+        self._audible = 0  # the last reply that was heard to begin
+        self._ending: tuple[int, float] | None = None  # a reply written to its end, and when it has sounded
+        self._is_lost = False
+        self._old_xruns = 0  # of PCMs closed by now
+        self._pcm: Playback | None = None
+        self._warned_s = -XRUN_WARNING_S
+        self._thread: threading.Thread | None = None
+
+    @property
+    def xruns(self) -> int:
+        """Underruns since the start."""
+        pcm = self._pcm
+        return self._old_xruns + (pcm.xruns if pcm else 0)
+
+    @property
+    def ignored_s(self) -> float:
+        """Seconds of sound that came for dead replies."""
+        return self._queue.ignored_frames / 24000
+
+    def start(self) -> None:
+        """Start the thread, which opens the speaker."""
+        self._thread = self._clock.start_thread(self._run, name="playback")
+
+    def stop(self) -> None:
+        """Ask the thread to fall silent, close the speaker and end; `join` waits for it."""
+        self._stopping.set()
+        self._door.set()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread's end, after `stop`."""
+        if self._thread:
+            self._thread.join(timeout_s)
+
+    def play(self, reply: int, samples: Samples) -> None:
+        """Queue 24 kHz samples, which are ours from now on. Ignored for a reply that was dropped."""
+        self._queue.put(reply, samples, self._clock.monotonic())
+        self._door.set()
+
+    def end(self, reply: int) -> None:
+        """No more of `reply` will come. If it had a sample, `PlaybackDrained` tells when all has sounded."""
+        self._queue.end(reply)
+        self._door.set()
+
+    def drop(self, reply: int) -> None:
+        """Silence every reply up to `reply` within the card's two periods and a ramp, for good."""
+        self._dropped_s = self._clock.monotonic()
+        self._queue.drop(reply)
+        if self._gate:
+            self._gate.cut(self._dropped_s)
+
+    def set_ducked(self, ducked: bool) -> None:
+        """Play replies 15 dB softer, or at full level again."""
+        self._is_ducked = ducked
+
+    def chime(self, name: str) -> None:
+        """Play an earcon: one of `earcons.NAMES`."""
+        assert name in NAMES, f"no earcon {name!r}; there are {', '.join(NAMES)}"
+        self._chimes.append(name)
+        self._door.set()
+
+    # --- the playback thread ---
+
+    def _run(self) -> None:
+        backoff_s = BACKOFF_S[0]
+        while not self._stopping.is_set():
+            try:
+                self._open()
+            except DeviceError as error:
+                self._lose(str(error))
+            except Exception as error:
+                logger.exception("playback thread")
+                self._lose(f"the playback thread failed: {error!r}")
+            backoff_s = BACKOFF_S[0] if self.is_open else backoff_s
+            self.is_open = False
+            self._clock.wait(self._stopping, backoff_s)
+            backoff_s = min(2 * backoff_s, BACKOFF_S[1])
+
+    def _open(self) -> None:
+        """Open the speaker and serve it until stopped; silent and closed when this returns or raises."""
+        pcm = self._pcm = open_playback(self._audio.playback, self._audio, self._clock)
+        try:
+            self._find(pcm)
+            mixer = Mixer(
+                self._queue, pcm.format, jitter_ms=self._audio.jitter_ms, volume=self._audio.max_volume
+            )
+            while not self._stopping.is_set():
+                if self._await_sound(mixer):
+                    self._serve(pcm, mixer)
+        finally:
+            self._old_xruns += pcm.xruns
+            self._pcm = None
+            with contextlib.suppress(DeviceError):
+                pcm.drop()
+            pcm.close()
+
+    def _await_sound(self, mixer: Mixer) -> bool:
+        """Sleep, the card stopped, until there may be something to play; return whether there is."""
+        self._door.clear()
+        now_s = self._clock.monotonic()
+        due_s = mixer.due_s(self._chimes, now_s)
+        if due_s is not None and due_s <= now_s + _SLACK_S:
+            return True
+        if not self._stopping.is_set():
+            self._clock.wait(self._door, None if due_s is None else due_s - now_s)
+        return False
+
+    def _serve(self, pcm: Playback, mixer: Mixer) -> None:
+        """Play until 5 s after the last sound, or until stopped."""
+        rate_hz, xruns = pcm.format.rate_hz, pcm.xruns
+        sounded_s = self._clock.monotonic()
+        while True:
+            pcm.wait()
+            if self._stopping.is_set():
+                return
+            now_s = self._clock.monotonic()
+            begins_s = now_s + pcm.delay_frames() / rate_hz
+            mixed = mixer.mix(self._chimes, ducked=self._is_ducked, now_s=now_s + _SLACK_S)
+            pcm.write(mixed.samples)
+            self._spoken.append(mixed.samples)
+            self._tell(mixed, begins_s, rate_hz)
+            self._settle(now_s)
+            if pcm.xruns > xruns:
+                xruns = pcm.xruns
+                self._warn_of_xruns(now_s)
+            if mixed.has_sound:
+                sounded_s = now_s
+            elif now_s - sounded_s > RUN_ON_S:
+                pcm.drop()
+                return
+
+    def _tell(self, mixed: Mixed, begins_s: float, rate_hz: int) -> None:
+        """Tell of a period that was written and whose first sample sounds at `begins_s`."""
+        ends_s = begins_s + len(mixed.voice) / rate_hz
+        if mixed.dropped:
+            self._ending = None
+            self._observe("silence", mixed.dropped, ends_s)
+            if self._gate:
+                self._gate.cut(self._dropped_s)
+            return
+        if not mixed.reply:
+            return
+        if mixed.is_first:
+            self._ending = None
+            self._observe("first_sample", mixed.reply, begins_s)
+        if mixed.is_underrun:
+            self._observe("underrun", mixed.reply, ends_s)
+            logger.debug("! reply %d ran dry", mixed.reply)
+        self._tell_loudness(mixed, begins_s, rate_hz)
+        if mixed.is_last:
+            self._ending = mixed.reply, ends_s + (self._gate.tail_s if self._gate else 0.0)
+
+    def _tell_loudness(self, mixed: Mixed, begins_s: float, rate_hz: int) -> None:
+        loudness = np.abs(mixed.voice.astype(np.int32))
+        if mixed.reply != self._audible and len(loud := np.flatnonzero(loudness >= AUDIBLE)):
+            self._audible = mixed.reply
+            self._observe("first_audible", mixed.reply, begins_s + int(loud[0]) / rate_hz)
+            self._post(ReplyAudible(mixed.reply))
+        if (
+            self._gate
+            and mixed.reply > self._queue.dropped
+            and len(loud := np.flatnonzero(loudness >= ECHOING))
+        ):
+            since_s, until_s = begins_s + int(loud[0]) / rate_hz, begins_s + (int(loud[-1]) + 1) / rate_hz
+            self._gate.heard_until(until_s, since_s=since_s)
+
+    def _settle(self, now_s: float) -> None:
+        """Tell that a reply has sounded to its end, unless it was dropped, or another one follows."""
+        if self._ending is None or now_s < self._ending[1] - _SLACK_S:
+            return
+        reply, self._ending = self._ending[0], None
+        if reply > self._queue.dropped and self._queue.newest() <= reply:
+            self._post(PlaybackDrained(reply))
+
+    def _observe(self, what: str, reply: int, time_s: float) -> None:
+        self._report("playback", {"what": what, "reply": reply, "time_s": time_s})
+
+    def _lose(self, reason: str) -> None:
+        """Forget what waited: nobody wants to hear it when the speaker is back."""
+        self._forget()
+        if not self._is_lost:
+            self._is_lost = True
+            logger.error("%s", reason)
+            self._post(PlaybackLost(reason))
+
+    def _find(self, pcm: Playback) -> None:
+        if self._is_lost:
+            self._forget()
+        self._is_lost = False
+        self.is_open = True
+        opened = pcm.format
+        self._spoken.set_rate(opened.rate_hz)
+        logger.info(
+            "playback: %r at %d Hz, %s, %d channels, periods of %.1f ms",
+            self._audio.playback,
+            opened.rate_hz,
+            opened.card_encoding,
+            opened.card_channels,
+            1000 * opened.period_frames / opened.rate_hz,
+        )
+        self._post(PlaybackFound())
+
+    def _forget(self) -> None:
+        self._ending = None
+        self._chimes.clear()
+        self._queue.drop(self._queue.newest())
+
+    def _warn_of_xruns(self, now_s: float) -> None:
+        if now_s - self._warned_s >= XRUN_WARNING_S:
+            self._warned_s = now_s
+            logger.warning("playback: %d xruns so far; try audio.period_ms = 40", self.xruns)
