@@ -1,0 +1,245 @@
+"""A button to ground and an LED (or an RGB LED) on the GPIO header, through gpiozero.
+
+gpiozero brings the threads: one for edges, one for held buttons, one per moving light. Lights are
+shown from the event loop's thread; presses are told from gpiozero's. Pins are driven by lgpio, the one
+back end whose edge detection works on current kernels, unless $GPIOZERO_PIN_FACTORY names another;
+"mock" makes this run, and be tested, on a laptop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import itertools
+import logging
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pivoice.config import PanelConfig
+from pivoice.errors import DeviceError
+from pivoice.panel.panel import Post
+from pivoice.panel.patterns import Pattern, brightness
+from pivoice.turn.events import ButtonPressed
+
+logger = logging.getLogger(__name__)
+
+_BOUNCE_S = 0.03  # cheap switches chatter for 5 to 20 ms
+_FRAME_S = 0.04  # 25 pictures a second look smooth, and cost a Zero 2 W nothing to speak of
+_NONE = 'set panel.driver = "none"'
+
+
+class GpioPanel:
+    """The panel on the header.
+
+    Raises:
+        DeviceError: no GPIO here, no permission, or a pin that is taken; nothing stays open.
+    """
+
+    def __init__(
+        self,
+        config: PanelConfig,
+        *,
+        post: Post,
+        on_long_press: Callable[[], None],
+        pin_factory: Any = None,
+    ) -> None:
+        """`pin_factory`: gpiozero's, for tests; None is the machine's own."""
+        self._devices = contextlib.ExitStack()
+        self._light: Any = None
+        self._is_coloured = config.red_pin is not None
+        self._is_failing = False
+        factory = pin_factory or _open_factory()
+        try:
+            if config.button_pin is not None:
+                button = _open_button(config.button_pin, config.long_press_s, factory)
+                self._devices.callback(button.close)
+                self._presses = _Presses(button, post, on_long_press)
+            self._light = _open_light(config, factory)
+            if self._light is not None:
+                self._devices.callback(self._light.close)
+        except DeviceError:
+            self._devices.close()
+            raise
+
+    def show(self, pattern: Pattern) -> None:
+        if self._light is None:
+            return
+        try:
+            self._light.source = (
+                None  # ends the moving light before, whose thread never waits longer than a frame
+            )
+            if pattern.style in ("off", "solid"):
+                self._light.value = self._value(pattern, 0.0)
+            else:
+                self._light.source_delay = _FRAME_S
+                self._light.source = self._frames(pattern)
+            self._is_failing = False
+        except _errors() as error:
+            if not self._is_failing:
+                logger.warning("panel: the light fails: %s; check its wiring", error)
+            self._is_failing = True
+
+    def close(self) -> None:
+        if self._light is not None:
+            with contextlib.suppress(*_errors()):
+                self._light.source = None
+                self._light.off()
+        self._light = None
+        self._devices.close()
+
+    def _frames(self, pattern: Pattern) -> Iterator[Any]:
+        for frame in itertools.count():
+            yield self._value(pattern, frame * _FRAME_S)
+
+    def _value(self, pattern: Pattern, elapsed_s: float) -> Any:
+        """What gpiozero's LED takes: a number, or a tuple of three for an RGB one."""
+        level = brightness(pattern, elapsed_s)
+        return tuple(part * level for part in pattern.colour) if self._is_coloured else level
+
+
+class _Presses:
+    """Tells a short press (on release) from a long one (once held). Each press is told once."""
+
+    def __init__(self, button: Any, post: Post, on_long_press: Callable[[], None]) -> None:
+        self._post = post
+        self._on_long_press = on_long_press
+        self._lock = threading.Lock()
+        self._is_untold = False  # owned by the lock: a release can race the long press by microseconds
+        button.when_pressed = self._pressed
+        button.when_held = self._held
+        button.when_released = self._released
+
+    def _pressed(self) -> None:
+        with self._lock:
+            self._is_untold = True
+
+    def _held(self) -> None:
+        if self._claim():
+            self._on_long_press()
+
+    def _released(self) -> None:
+        # not told: a button that was already down when we started
+        if self._claim():
+            self._post(ButtonPressed())
+
+    def _claim(self) -> bool:
+        with self._lock:
+            was_untold, self._is_untold = self._is_untold, False
+            return was_untold
+
+
+def _open_button(pin: int, long_press_s: float, factory: Any) -> Any:
+    import gpiozero
+
+    with _explained(f"button on GPIO {pin}"):
+        return gpiozero.Button(
+            pin, pull_up=True, bounce_time=_BOUNCE_S, hold_time=long_press_s, pin_factory=factory
+        )
+
+
+def _open_light(config: PanelConfig, factory: Any) -> Any:
+    import gpiozero
+
+    if config.red_pin is not None:
+        legs = (config.red_pin, config.green_pin, config.blue_pin)
+        with _explained("RGB LED on GPIO " + ", ".join(str(leg) for leg in legs)):
+            return gpiozero.RGBLED(*legs, pin_factory=factory)
+    if config.led_pin is not None:
+        with _explained(f"LED on GPIO {config.led_pin}"):
+            return gpiozero.PWMLED(config.led_pin, pin_factory=factory)
+    return None
+
+
+def _open_factory() -> Any:
+    """Return gpiozero's access to the pins of this machine."""
+    name = os.environ.get("GPIOZERO_PIN_FACTORY", "lgpio")
+    try:
+        import gpiozero
+        from gpiozero.pins.mock import MockFactory, MockPWMPin
+    except ImportError as error:
+        raise _failure(
+            "GPIO", f"gpiozero is not installed ({error})", "pip install gpiozero lgpio"
+        ) from error
+    with _explained("GPIO"):
+        if name == "mock":
+            return MockFactory(pin_class=MockPWMPin)
+        if name == "lgpio":
+            return _open_lgpio()
+        gpiozero.Device.ensure_pin_factory()
+        return gpiozero.Device.pin_factory
+
+
+def _open_lgpio() -> Any:
+    chips = glob.glob("/dev/gpiochip*")
+    if not chips:
+        raise _failure("GPIO", "this machine has no GPIO (/dev/gpiochip*)", "")
+    if not any(os.access(chip, os.R_OK | os.W_OK) for chip in chips):
+        advice = "add the service's user to the group gpio (usermod -aG gpio USER)"
+        raise _failure("GPIO", f"no permission for {min(chips)}", advice)
+    with _scratch_directory():
+        try:
+            import lgpio
+        except ImportError as error:
+            advice = "apt install python3-lgpio, or pip install lgpio"
+            raise _failure("GPIO", f"lgpio is not installed ({error})", advice) from error
+    if not hasattr(lgpio, "gpiochip_open"):  # version 0.0.0.2, which pip takes where it may not build
+        raise _failure("GPIO", "the lgpio installed is an empty placeholder", 'pip install "lgpio>=0.2"')
+    from gpiozero.pins.lgpio import LGPIOFactory
+
+    return LGPIOFactory()
+
+
+@contextlib.contextmanager
+def _scratch_directory() -> Iterator[None]:
+    """Run with a writable working directory: lgpio, when imported, makes a pipe there and needs it no longer.
+
+    A service's is often / and read-only. $LG_WD would make lgpio change the directory for good.
+    """
+    before = os.getcwd()
+    with tempfile.TemporaryDirectory(prefix="pivoice-lgpio-") as directory:
+        os.chdir(directory)
+        try:
+            yield
+        finally:
+            os.chdir(before)
+
+
+@contextlib.contextmanager
+def _explained(device: str) -> Iterator[None]:
+    """Turn what gpiozero and lgpio raise into a DeviceError about `device`."""
+    try:
+        yield
+    except _errors() as error:
+        reason = str(error) or type(error).__name__
+        if reason[0] == reason[-1] == "'":  # lgpio quotes its own: 'GPIO busy'
+            reason = reason[1:-1]
+        advice = ""
+        if "busy" in reason.lower():
+            advice = "find who uses it (gpioinfo) and stop it, or choose another pin"
+        elif "permission" in reason.lower():
+            advice = "add the service's user to the group gpio (usermod -aG gpio USER)"
+        elif "Pi revision" in reason:
+            reason = "this machine is not a Raspberry Pi"
+        elif type(error).__name__ in ("PinInvalidPin", "PinPWMUnsupported"):
+            advice = "choose another pin"
+        raise _failure(device, reason, advice) from error
+
+
+def _failure(device: str, reason: str, advice: str) -> DeviceError:
+    return DeviceError(
+        device, doing="open", reason=reason, advice=f"{advice}, or {_NONE}" if advice else _NONE
+    )
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """Return what may come out of gpiozero and of the lgpio below it."""
+    found: list[type[Exception]] = [OSError]
+    if "gpiozero" in sys.modules:
+        found.append(sys.modules["gpiozero"].GPIOZeroError)
+    if "lgpio" in sys.modules and hasattr(sys.modules["lgpio"], "error"):
+        found.append(sys.modules["lgpio"].error)
+    return tuple(found)
