@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # What the scripts share. Sourced, never run.
 #
 # Who does what: root is needed for apt-get alone. Run with sudo, everything else is done as the user who called,
@@ -45,24 +45,37 @@ hand_over() {
 # step N/M "what" COMMAND...: say it, run it with its output in the log, tell how long it took. In a terminal the
 # seconds count up; elsewhere a line every half minute shows that it lives.
 step() {
-    local title="[$1] $2" began=$SECONDS ticker status=0
+    local title="[$1] $2" began=$SECONDS status=0 outcome=ready
     shift 2
-    if [ -t 2 ]; then
-        (trap 'exit 0' TERM; while :; do printf '\r%s ... %d s ' "$title" $((SECONDS - began)) >&2; sleep 1; done) &
-    else
-        printf '%s ...\n' "$title" >&2
-        (trap 'exit 0' TERM; while sleep 30; do printf '    ... %d s\n' $((SECONDS - began)) >&2; done) &
-    fi
+    [ -t 2 ] || printf '%s ...\n' "$title" >&2
+    tick "$title" "$began" &
     ticker=$!
     printf '\n=== %s\n' "$title" >> "$log"
     "$@" >> "$log" 2>&1 < /dev/null || status=$?
-    kill "$ticker" 2> /dev/null || true
-    wait "$ticker" 2> /dev/null || true
-    if [ -t 2 ]; then
-        printf '\r%s: %s (%d s)   \n' "$title" "$([ $status = 0 ] && echo done || echo failed)" $((SECONDS - began)) >&2
-    fi
-    return $status
+    stop_ticker
+    [ "$status" = 0 ] || outcome=failed
+    [ ! -t 2 ] || printf '\r%s: %s (%d s)   \n' "$title" "$outcome" $((SECONDS - began)) >&2
+    return "$status"
 }
+
+ticker=
+tick() { # ends with the script, however that ends
+    local every=30
+    [ ! -t 2 ] || every=1
+    trap 'exit 0' TERM
+    while kill -0 $$ 2> /dev/null; do
+        [ ! -t 2 ] || printf '\r%s ... %d s ' "$1" $((SECONDS - $2)) >&2
+        sleep "$every" & # in the background, so that TERM is heard at once
+        wait $!
+        [ -t 2 ] || printf '    ... %d s\n' $((SECONDS - $2)) >&2
+    done
+}
+stop_ticker() {
+    [ -z "$ticker" ] || kill "$ticker" 2> /dev/null || true
+    wait "$ticker" 2> /dev/null || true
+    ticker=
+}
+trap stop_ticker EXIT
 
 # Did the step that just failed fail for want of a network?
 network_failed() {

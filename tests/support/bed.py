@@ -4,10 +4,10 @@
         daemon = subprocess.Popen([...], env=os.environ | bed.env)      # its PCMs: bed_mic and bed_speaker
         start_s = bed.say(speech)                         # from 0.1 s from now on the microphone hears this
         heard_s = bed.wait_audible(after_s=start_s, timeout_s=5)        # the speaker's first audible sample
-        sound = bed.heard(heard_s, heard_s + 1.0)         # what the speaker played in that second, to the sample
+        sound = bed.heard(heard_s, heard_s + 1.0)         # what the speaker played in that second, exactly
 
-Every time is in seconds of CLOCK_MONOTONIC (`time.monotonic()`, asyncio's clock). A timeline's frame k sounds at
-`epoch_s + k / rate`: what was said and heard is aligned to the sample, however loaded the machine is.
+Every time is in seconds of CLOCK_MONOTONIC (`time.monotonic()`, asyncio's clock). A timeline's frame k sounds
+at `epoch_s + k / rate`: what was said and heard is aligned to the sample, however loaded the machine is.
 
 PCMs: `bed_mic` and `bed_speaker` convert rate, format and channels as `plughw:` does; `bed_mic_card` and
 `bed_speaker_card` are the bare cards, as `hw:` is. How the card behaves is told in scripts/bed/pcm_pivoice.c.
@@ -143,9 +143,9 @@ class Bed:
     ) -> float:
         """Let the microphone hear mono int16 `samples`; return when they start, exactly.
 
-        `at_s` None is `LEAD_S` from now; sound placed in the past is heard by nobody. `rate_hz` is the samples'
-        rate if it is not the microphone's own. `channel` None is all of them. What was placed there before is
-        overwritten, not mixed.
+        `at_s` None is `LEAD_S` from now; sound placed in the past is heard by nobody. `rate_hz` is the
+        samples' rate if it is not the microphone's own. `channel` None is all of them. What was placed
+        there before is overwritten, not mixed.
         """
         card = self.cards["mic"]
         if rate_hz is not None and rate_hz != card.rate_hz:
@@ -288,7 +288,7 @@ class Bed:
 
 
 def build_plugin() -> Path:
-    """Return the shared object made from pcm_pivoice.c, compiling it if this environment has none of this source."""
+    """Return the shared object made from pcm_pivoice.c, compiled if this environment has none of it."""
     name = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
     target = Path(sys.prefix) / "lib" / "pivoice-bed" / f"libasound_module_pcm_pivoice-{name}.so"
     if target.exists():
