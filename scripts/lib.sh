@@ -62,7 +62,7 @@ ticker=
 tick() { # ends with the script, however that ends
     local every=30
     [ ! -t 2 ] || every=1
-    trap 'exit 0' TERM
+    trap 'kill $! 2> /dev/null; exit 0' TERM
     while kill -0 $$ 2> /dev/null; do
         [ ! -t 2 ] || printf '\r%s ... %d s ' "$1" $((SECONDS - $2)) >&2
         sleep "$every" & # in the background, so that TERM is heard at once
