@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -40,10 +41,8 @@ def test_watch_yields_until_the_daemon_stops(tmp_path: Path) -> None:
 def test_without_a_daemon_the_caller_is_asked_whether_it_runs(tmp_path: Path) -> None:
     path = str(tmp_path / "control.sock")
 
-    for call in (lambda: request(path, {}), lambda: next(watch(path))):
-        with pytest.raises(
-            PivoiceError, match=r"nobody listens at .*; is pivoice running\? \(systemctl status"
-        ):
+    for call in (partial(request, path, {}), partial(next, watch(path))):
+        with pytest.raises(PivoiceError, match=r"nobody listens at .*; is pivoice running\? \(systemctl"):
             call()
 
 
