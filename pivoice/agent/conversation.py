@@ -15,7 +15,7 @@ from typing import Any
 from pivoice.agent import wire
 from pivoice.agent.connection import Connection, open_connection
 from pivoice.agent.dialogue import Dialogue
-from pivoice.agent.handshake import Hello, Refused, VoiceRefused, shake_hands
+from pivoice.agent.handshake import Hello, ResumeRefusedError, VoiceRefusedError, shake_hands
 from pivoice.agent.pacing import Sender
 from pivoice.errors import AgentError, LinkError
 
@@ -180,11 +180,11 @@ class Conversation:
         while True:
             try:
                 return await self._attempt()
-            except Refused as error:
+            except ResumeRefusedError as error:
                 logger.warning("the session cannot be resumed (%s); starting a fresh one", error)
                 self.session_id = ""
                 self._on_state("refused", code=error.code)
-            except VoiceRefused:
+            except VoiceRefusedError:
                 logger.warning(
                     "the server does not know the voice %r; using its default; set agent.voice",
                     self._hello.voice,
@@ -212,7 +212,7 @@ class Conversation:
         """Open a socket and get ready on it.
 
         Raises:
-            Refused, VoiceRefused: another attempt, changed, makes sense at once.
+            ResumeRefusedError, VoiceRefusedError: another attempt, changed, makes sense at once.
             LinkError: another attempt makes sense later.
             AgentError: none does.
         """

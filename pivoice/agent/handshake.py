@@ -34,11 +34,11 @@ _POLICY = 1008
 _FATAL_CLOSES = range(3006, 3010)
 
 
-class Refused(AgentError):
+class ResumeRefusedError(AgentError):
     """The session cannot be resumed."""
 
 
-class VoiceRefused(AgentError):
+class VoiceRefusedError(AgentError):
     """The server does not know the voice."""
 
 
@@ -65,8 +65,8 @@ async def shake_hands(connection: Connection, hello: Hello, *, session_id: str) 
     """Ask for a session, or for the one named, and return the server's consent.
 
     Raises:
-        Refused: `session_id` is not resumed; ask for a fresh session, on another socket.
-        VoiceRefused: ask again without a voice.
+        ResumeRefusedError: `session_id` is not resumed; ask for a fresh session, on another socket.
+        VoiceRefusedError: ask again without a voice.
         AuthError, LinkError, AgentError: as everywhere.
     """
     await connection.send(hello.message(session_id))
@@ -89,12 +89,12 @@ def _judge(failure: wire.Failure, *, is_resume: bool, has_voice: bool) -> None:
     if code in _TRY_LATER and not (is_resume and code in ("session_expired", "session_not_found")):
         raise LinkError(f"{_TRY_LATER[code]} ({code}: {said})", advice="try again later", code=code)
     if is_resume and code:
-        raise Refused(said, code=code)
+        raise ResumeRefusedError(said, code=code)
     if code in _KEY_REFUSED:
         raise AuthError(f"the server refused the API key ({code}: {said})", advice="check the key", code=code)
     if code in _OUR_MISTAKE:
         if has_voice and "voice" in f"{failure.param} {said}".lower():
-            raise VoiceRefused(said, code=code)
+            raise VoiceRefusedError(said, code=code)
         where = f" {failure.param}" if failure.param else ""
         raise AgentError(
             f"the server refused the session's settings ({code}{where}: {said})",
@@ -109,7 +109,7 @@ def _judge_close(connection: Connection, complaint: wire.Failure | None, *, is_r
     said = complaint.message if complaint is not None else connection.close_reason
     told = f"the server closed the connection before it was ready (close code {code}: {said or 'no reason'})"
     if code == _POLICY and is_resume:
-        return Refused(told)
+        return ResumeRefusedError(told)
     if code == _POLICY or code in _FATAL_CLOSES:
         return AgentError(told, advice="check the key and the [agent] settings")
     return LinkError(told, advice="try again later")

@@ -33,11 +33,11 @@ _STAGED_CHUNKS = 400  # 16 s
 class UplinkFace(Protocol):
     """What the sender needs of `audio.buffers.Uplink`."""
 
+    on_ready: Callable[[], None] | None
+    """Called, in any thread, once there is what a `take` returned None for."""
+
     def take(self, frames: int) -> Samples | None:
         """Return the next `frames` samples, or None and tell when there are enough."""
-
-    def clear(self) -> None:
-        """Forget all."""
 
 
 class Pace:

@@ -1,6 +1,6 @@
 """The agent room's front: one session at a time, across reconnects, and the pause between two wakes.
 
-Event loop only, except `audio_ready`. Owns what outlives a conversation: the memory of the last turns,
+Event loop only. Owns what outlives a conversation: the memory of the last turns,
 the session that lingers, the day's minutes, the numbering of replies. No event of a session is posted
 after `end` or `linger`, and between conversations there is no socket and no task.
 """
@@ -58,7 +58,7 @@ class _Left:
 
 
 class Session:
-    """See the module. Construct it inside the running loop's thread; every call but one belongs there."""
+    """See the module. Takes the Uplink's `on_ready` for itself."""
 
     def __init__(
         self,
@@ -78,6 +78,7 @@ class Session:
         self._key = key
         self._tools = [wire.Function(tool.name, tool.description, tool.parameters) for tool in tools]
         self._uplink = uplink
+        uplink.on_ready = self._audio_ready
         self._doors = Doors(post, report, play, end_reply)
         self._jitter = jitter
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -142,12 +143,6 @@ class Session:
     def ask_again(self) -> None:
         """Put the user's last words to a session that never heard them."""
         self.say(self._memory.ask_again())
-
-    def audio_ready(self) -> None:
-        """The Uplink has a chunk again. Any thread; no-op once the loop is closed."""
-        if self._loop is not None:
-            with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._wake_sender)
 
     # --- closing ---
 
@@ -236,6 +231,12 @@ class Session:
             ),
             tools=self._tools,
         )
+
+    def _audio_ready(self) -> None:
+        """The Uplink has a chunk again. Any thread; no-op once the loop is closed."""
+        if self._loop is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._wake_sender)
 
     def _wake_sender(self) -> None:
         if self._current is not None:

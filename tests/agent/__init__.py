@@ -1,0 +1,1 @@
+"""The agent room against the simulated agent, in simulated time."""
