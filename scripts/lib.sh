@@ -76,6 +76,7 @@ stop_ticker() {
     ticker=
 }
 trap stop_ticker EXIT
+trap 'echo; exit 130' INT
 
 # Did the step that just failed fail for want of a network?
 network_failed() {
