@@ -19,6 +19,7 @@ import socket
 import stat
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pivoice.errors import ConfigError, Fault, PivoiceError
@@ -32,6 +33,7 @@ Command = Callable[[Line], Line | Awaitable[Line]]
 _LINE_BYTES = 65536  # longest request; the longest honest one is a `say` of a few hundred words
 _DISCARDED_BYTES = 16 * 2**20  # read and thrown away after that, so that the caller gets to read why
 _LINGER_S = 2.0
+_FAREWELL_S = 0.3
 _WATCH_LINES = 1000  # kept for a watcher that reads slowly: several conversations' worth
 _MOST_CALLERS = 64
 _NOT_RUNNING = "is pivoice running? (systemctl status pivoice)"
@@ -53,7 +55,7 @@ class Control:
     ) -> None:
         """`arguments`: what each command may be given besides its name (nothing, where not listed);
         None lets everything through to the commands."""
-        self._path = path
+        self._path = Path(path)
         self._commands = commands
         self._arguments = arguments
         self._server: asyncio.Server | None = None
@@ -69,7 +71,7 @@ class Control:
             PivoiceError: another pivoice listens there.
         """
         listening = _listen(self._path)
-        self._inode = os.stat(self._path).st_ino
+        self._inode = self._path.stat().st_ino
         self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=_LINE_BYTES)
 
     async def close(self) -> None:
@@ -79,12 +81,19 @@ class Control:
         self._server.close()
         self._server = None
         with contextlib.suppress(OSError):
-            if os.stat(self._path).st_ino == self._inode:  # not another daemon's by now
-                os.unlink(self._path)
-        for task, writer in self._callers.items():
+            if self._path.stat().st_ino == self._inode:  # not another daemon's by now
+                self._path.unlink()
+        for watcher in self._watchers:
+            watcher.flush()
+        writers = list(self._callers.values())
+        for task in self._callers:
             task.cancel()
-            writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
         await asyncio.gather(*self._callers, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):  # the last lines, for those who read
+            async with asyncio.timeout(_FAREWELL_S):
+                await asyncio.gather(*(each.wait_closed() for each in writers), return_exceptions=True)
+        for writer in writers:
+            writer.transport.abort()
 
     def publish(self, event: Line) -> None:
         """Stream `event` to every watcher. Never blocks; free when nobody watches."""
@@ -104,7 +113,9 @@ class Control:
         self._callers[task] = writer
         try:
             if len(self._callers) > _MOST_CALLERS:
-                writer.write(_encoded(_error(f"{_MOST_CALLERS} callers at once are the most; hang up some")))
+                writer.write(
+                    _encoded({"error": f"{_MOST_CALLERS} callers at once are the most; hang up some"})
+                )
                 await writer.drain()
             else:
                 await self._converse(reader, writer)
@@ -126,7 +137,7 @@ class Control:
                         return
                     line = end.partial  # the last line may lack its newline
                 except asyncio.LimitOverrunError:
-                    writer.write(_encoded(_error(f"a line is at most {_LINE_BYTES} bytes; hanging up")))
+                    writer.write(_encoded({"error": f"a line is at most {_LINE_BYTES} bytes; hanging up"}))
                     await _discard(reader, writer)
                     return
                 if not line.strip():
@@ -161,10 +172,10 @@ class Control:
             answer = command(request)
             return (await answer if inspect.isawaitable(answer) else answer) or {"ok": True}
         except PivoiceError as error:
-            return _error(str(error))
+            return {"error": str(error)}
         except Exception as error:  # top of what a caller can cause: it must not end the connection
             logger.exception("the command %s failed", line[:200])
-            return _error(f"the command failed: {type(error).__name__}; the journal has the details")
+            return {"error": f"the command failed: {type(error).__name__}; the journal has the details"}
 
     def _check_arguments(self, name: str, request: Line) -> None:
         if self._arguments is None:
@@ -192,6 +203,11 @@ class _Watcher:
             self._lost += 1
         self._ready.set()
 
+    def flush(self) -> None:
+        """Hand over what is left, before the connection is closed."""
+        self._writer.write(b"".join(self._lines))
+        self._lines.clear()
+
     def close(self) -> None:
         self._task.cancel()
 
@@ -211,15 +227,15 @@ class _Watcher:
                     self._ready.clear()
 
 
-def _listen(path: str) -> socket.socket:
+def _listen(path: Path) -> socket.socket:
     """Return a socket that listens at `path`, for the owner and the group alone."""
     _clear_the_way(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         os.fchmod(listening.fileno(), 0o660)  # before bind, so that it is never there for everybody
-        listening.bind(path)
-        os.chmod(path, 0o660)  # what the umask took away
+        listening.bind(str(path))
+        path.chmod(0o660)  # what the umask took away
         listening.listen(16)
     except (OSError, ValueError) as error:
         listening.close()
@@ -228,12 +244,12 @@ def _listen(path: str) -> socket.socket:
             "choose a path in a directory that exists and is writable, such as $XDG_RUNTIME_DIR/pivoice.sock"
         )
         raise ConfigError(
-            [Fault("control.socket", f"cannot listen at {path!r}: {reason}; {advice}")]
+            [Fault("control.socket", f"cannot listen at '{path}': {reason}; {advice}")]
         ) from error
     return listening
 
 
-def _clear_the_way(path: str) -> None:
+def _clear_the_way(path: Path) -> None:
     """Remove the socket of a daemon that died; refuse to touch anything else.
 
     Raises:
@@ -241,20 +257,19 @@ def _clear_the_way(path: str) -> None:
         ConfigError: something that is no socket is in the way.
     """
     try:
-        mode = os.stat(path).st_mode
+        mode = path.stat().st_mode
     except (OSError, ValueError):
         return  # nothing there, or a path that bind will explain
     if not stat.S_ISSOCK(mode):
         raise ConfigError(
-            [Fault("control.socket", f"{path!r} exists and is not a socket; remove it or choose another")]
+            [Fault("control.socket", f"'{path}' exists and is not a socket; remove it or choose another")]
         )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:
-            probe.connect(path)
+            probe.connect(str(path))
         except ConnectionRefusedError:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+            path.unlink(missing_ok=True)
             return
         except OSError as error:
             if error.errno == errno.ENOENT:
@@ -305,10 +320,6 @@ def _shown(text: str | bytes) -> str:
     return repr(shown if len(shown) <= 40 else shown[:40] + "...")
 
 
-def _error(sentence: str) -> Line:
-    return {"error": sentence}
-
-
 def _encoded(line: Line) -> bytes:
     return json.dumps(line, ensure_ascii=False, default=str).encode("utf-8", "replace") + b"\n"
 
@@ -352,10 +363,9 @@ def watch(path: str) -> Iterator[Line]:
     Raises:
         PivoiceError: nobody listens there.
     """
-    with _connected(path, None) as connection:
-        with contextlib.suppress(ConnectionError):
-            connection.sendall(b'{"command": "watch"}\n')
-            yield from _lines(connection)
+    with _connected(path, None) as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(b'{"command": "watch"}\n')
+        yield from _lines(connection)
 
 
 def _connected(path: str, timeout_s: float | None) -> socket.socket:

@@ -264,8 +264,9 @@ def test_a_watcher_that_hangs_up_is_forgotten(tmp_path: Path) -> None:
     async def scene(stage: Stage) -> int:
         watcher = await stage.watcher()
         watcher.writer.close()
+        caller = await stage.call()
         while stage.control.watchers:
-            await asyncio.sleep(0.01)
+            await caller.ask({"command": "status"})
         stage.control.publish({"event": "state"})
         return stage.control.watchers
 
@@ -281,24 +282,41 @@ def test_an_event_that_json_does_not_know_is_still_told(tmp_path: Path) -> None:
     assert on_stage(tmp_path, scene) == {"event": "odd", "path": "/x", "text": "? é"}
 
 
+def test_a_watcher_that_does_not_read_does_not_hold_up_closing(tmp_path: Path) -> None:
+    async def scene(stage: Stage) -> float:
+        slow = await stage.watcher()
+        slow.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        for _ in range(1000):
+            stage.control.publish({"event": "transcript", "text": "x" * 1000})
+        began_s = asyncio.get_running_loop().time()
+        await stage.control.close()
+        return asyncio.get_running_loop().time() - began_s
+
+    assert on_stage(tmp_path, scene) < 1.0
+
+
 # --- the socket's file ---
 
 
 def test_the_socket_is_for_owner_and_group_and_its_directory_is_made(tmp_path: Path) -> None:
-    async def scene(stage: Stage) -> int:
-        return stat.S_IMODE(os.stat(stage.path).st_mode)
+    async def scene(stage: Stage) -> os.stat_result:
+        return await asyncio.to_thread(os.stat, stage.path)
 
-    assert on_stage(tmp_path, scene) == 0o660
+    assert stat.S_IMODE(on_stage(tmp_path, scene).st_mode) == 0o660
 
 
-def test_closing_removes_the_socket_and_hangs_up_on_watchers(tmp_path: Path) -> None:
-    async def scene(stage: Stage) -> tuple[bool, bytes]:
+def test_closing_tells_watchers_the_last_line_hangs_up_and_removes_the_socket(tmp_path: Path) -> None:
+    async def scene(stage: Stage) -> tuple[bytes, str]:
         watcher = await stage.watcher()
+        stage.control.publish({"event": "last"})
         await stage.control.close()
         await stage.control.close()
-        return os.path.exists(stage.path), await watcher.reader.read()
+        return await watcher.reader.read(), stage.path
 
-    assert on_stage(tmp_path, scene) == (False, b"")
+    rest, path = on_stage(tmp_path, scene)
+
+    assert rest == b'{"event": "last"}\n'
+    assert not Path(path).exists()
 
 
 def test_the_socket_of_a_dead_daemon_is_replaced(tmp_path: Path) -> None:
@@ -316,7 +334,7 @@ def test_the_socket_of_a_dead_daemon_is_replaced(tmp_path: Path) -> None:
 def test_the_socket_of_a_live_daemon_is_left_alone(tmp_path: Path) -> None:
     async def scene(stage: Stage) -> Line:
         second = Control(stage.path, {})
-        with pytest.raises(PivoiceError, match="another pivoice is running.*systemctl stop pivoice"):
+        with pytest.raises(PivoiceError, match=r"another pivoice is running.*systemctl stop pivoice"):
             await second.start()
         await second.close()
         return await (await stage.call()).ask({"command": "status"})

@@ -26,8 +26,9 @@ def test_watch_yields_until_the_daemon_stops(tmp_path: Path) -> None:
     async def scene(stage: Stage) -> list[Line]:
         heard: list[Line] = []
         listener = asyncio.create_task(asyncio.to_thread(lambda: heard.extend(watch(stage.path))))
+        caller = await stage.call()
         while not stage.control.watchers:
-            await asyncio.sleep(0.01)
+            await caller.ask({"command": "status"})
         caller = await stage.watcher()
         stage.control.publish({"event": "state", "state": "listening"})
         await caller.receive()

@@ -9,7 +9,6 @@ back end whose edge detection works on current kernels, unless $GPIOZERO_PIN_FAC
 from __future__ import annotations
 
 import contextlib
-import glob
 import itertools
 import logging
 import os
@@ -17,6 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from pivoice.config import PanelConfig
@@ -174,12 +174,12 @@ def _open_factory() -> Any:
 
 
 def _open_lgpio() -> Any:
-    chips = glob.glob("/dev/gpiochip*")
+    chips = sorted(Path("/dev").glob("gpiochip*"))
     if not chips:
         raise _failure("GPIO", "this machine has no GPIO (/dev/gpiochip*)", "")
     if not any(os.access(chip, os.R_OK | os.W_OK) for chip in chips):
         advice = "add the service's user to the group gpio (usermod -aG gpio USER)"
-        raise _failure("GPIO", f"no permission for {min(chips)}", advice)
+        raise _failure("GPIO", f"no permission for {chips[0]}", advice)
     with _scratch_directory():
         try:
             import lgpio
@@ -199,7 +199,7 @@ def _scratch_directory() -> Iterator[None]:
 
     A service's is often / and read-only. $LG_WD would make lgpio change the directory for good.
     """
-    before = os.getcwd()
+    before = Path.cwd()
     with tempfile.TemporaryDirectory(prefix="pivoice-lgpio-") as directory:
         os.chdir(directory)
         try:

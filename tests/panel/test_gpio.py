@@ -134,7 +134,7 @@ def test_a_panel_without_a_light_shows_nothing_and_keeps_its_button(header: Head
 def test_a_taken_pin_is_named_and_nothing_stays_open(header: Header) -> None:
     other = PWMLED(27, pin_factory=header.factory)
 
-    with pytest.raises(DeviceError, match="cannot open 'LED on GPIO 27'.*panel.driver"):
+    with pytest.raises(DeviceError, match=r"cannot open 'LED on GPIO 27'.*panel\.driver"):
         header.open(PanelConfig())
     other.close()
 

@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,7 +56,7 @@ def test_with_the_mock_pin_factory_the_real_panel_opens_on_any_machine() -> None
     assert opened_elsewhere(GPIOZERO_PIN_FACTORY="mock") == ("GpioPanel", "")
 
 
-@pytest.mark.skipif(os.path.exists("/dev/gpiochip0"), reason="this machine has GPIO")
+@pytest.mark.skipif(Path("/dev/gpiochip0").exists(), reason="this machine has GPIO")
 def test_a_machine_without_gpio_gets_one_warning_and_no_panel() -> None:
     name, logged = opened_elsewhere()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,7 +72,7 @@ def test_two_decisions_are_never_closer_than_the_refractory_time_nor_without_a_q
     taken = decisions(scores, threshold=threshold, refractory_s=refractory_s)
 
     assert all(scores[n] >= threshold for n in taken)
-    for before, after in zip(taken, taken[1:], strict=False):
+    for before, after in itertools.pairwise(taken):
         assert after * BLOCK_S - before * BLOCK_S >= refractory_s
         assert min(scores[before:after]) < threshold / 2
 
