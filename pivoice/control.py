@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import difflib
-import errno
 import inspect
 import json
 import logging
@@ -268,13 +267,11 @@ def _clear_the_way(path: Path) -> None:
         probe.settimeout(1.0)
         try:
             probe.connect(str(path))
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, FileNotFoundError):
             path.unlink(missing_ok=True)
             return
-        except OSError as error:
-            if error.errno == errno.ENOENT:
-                return
-            # a full queue or no permission: alive, as far as we can tell
+        except OSError:
+            pass  # a full queue, or no permission: alive, as far as we can tell
     raise PivoiceError(
         f"another pivoice is running (it listens at {path}); stop it (systemctl stop pivoice), "
         "or give this one its own control.socket"
