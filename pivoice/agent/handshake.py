@@ -6,6 +6,7 @@ Event loop only; one socket at a time, given and never kept.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pivoice.agent import wire
@@ -69,7 +70,8 @@ async def shake_hands(connection: Connection, hello: Hello, *, session_id: str) 
         VoiceRefusedError: ask again without a voice.
         AuthError, LinkError, AgentError: as everywhere.
     """
-    await connection.send(hello.message(session_id))
+    with suppress(LinkError):  # a key may be refused, and the socket closed, before we say a word: read why
+        await connection.send(hello.message(session_id))
     complaint: wire.Failure | None = None
     while (event := await connection.receive()) is not None:
         match event:

@@ -21,7 +21,6 @@ Samples = NDArray[np.int16]
 
 CHUNK_FRAMES = 960  # 40 ms: small enough for the 80 ms promise, 25 messages a second
 CHUNK_S = CHUNK_FRAMES / wire.RATE_HZ
-CREDIT_S = CHUNK_S  # a late timer may be made up for by this much; more would be a burst
 REWIND_S = 1.0  # the server drops what exceeds about a second per second, and says so within a round trip
 REST_S = 1.0  # what the server counts per second runs dry before we start again
 MAX_REWINDS = 3  # a server that complains even at real time is left to its opinion
@@ -57,7 +56,8 @@ class Pace:
 
     def sent(self, now_s: float) -> None:
         """One chunk went out."""
-        self._next_s = max(self._next_s, now_s - CREDIT_S) + CHUNK_S / self.rate
+        step_s = CHUNK_S / self.rate
+        self._next_s = max(self._next_s, now_s - step_s) + step_s  # a late timer may make up for one chunk
 
     def rest(self, until_s: float) -> None:
         """Send nothing before `until_s`."""

@@ -123,7 +123,9 @@ class Scene:
     async def until(self, condition: Callable[[], object], what: str, *, within_s: float = 30.0) -> None:
         deadline = self.loop.time() + within_s
         while not condition():
-            assert self.loop.time() < deadline, f"waited {within_s} s in vain for {what}; posted {self.kinds()}"
+            assert self.loop.time() < deadline, (
+                f"waited {within_s} s in vain for {what}; posted {self.kinds()}"
+            )
             await asyncio.sleep(0.002)
 
     async def event(self, kind: type[E], *, count: int = 1, within_s: float = 30.0) -> E:
@@ -163,7 +165,11 @@ Test = Callable[[Scene], Coroutine[Any, Any, None]]
 
 
 def scene(
-    *, turns: list[Turn] | None = None, violations: bool = False, config: dict[str, Any] | None = None, **plan: Any
+    *,
+    turns: list[Turn] | None = None,
+    violations: bool = False,
+    config: dict[str, Any] | None = None,
+    **plan: Any,
 ) -> Callable[[Test], Callable[[], None]]:
     """Run a test coroutine in a scene of its own; afterwards nothing may be left behind, on either side.
 

@@ -190,7 +190,9 @@ async def test_transcripts_of_both_sides_are_reported(s: Scene):
     final = [(each["who"], each["text"]) for each in s.reported("transcript") if each["final"]]
     assert final[0][0] == "user"
     assert final[1] == ("agent", "A tone, nothing but a tone.")
-    partial = [each["text"] for each in s.reported("transcript") if not each["final"] and each["who"] == "agent"]
+    partial = [
+        each["text"] for each in s.reported("transcript") if not each["final"] and each["who"] == "agent"
+    ]
     assert partial[-1] == "A tone, nothing but a tone."
 
 
