@@ -159,11 +159,11 @@ def explain(error: Exception, url: str) -> AgentError:
         )
     if isinstance(error, ssl.SSLCertVerificationError):
         return LinkError(
-            f"the certificate of {host} is not accepted: {error.verify_message}",
+            f"the certificate of {host} is not accepted: {getattr(error, 'verify_message', error)}",
             advice="check the device's clock (timedatectl); without a set clock no certificate is valid",
         )
     if isinstance(error, ssl.SSLError):
-        return LinkError(f"no TLS with {host}: {error.reason or error}", advice="check agent.url")
+        return LinkError(f"no TLS with {host}: {error}", advice="check agent.url")
     if isinstance(error, socket.gaierror):
         return LinkError(
             f"the name {host} cannot be looked up", advice="check the network: is the Wi-Fi connected?"

@@ -1,0 +1,175 @@
+"""Opening a connection: each way of failing has its own sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+
+import pytest
+from websockets.exceptions import InvalidURI
+
+from pivoice.agent.connection import Connection, Faults, explain, open_connection
+from pivoice.agent.simulated import Plan, SimulatedAgent, Turn
+from pivoice.agent.tokens import fetch_token
+from pivoice.errors import AgentError, AuthError, LinkError
+from pivoice.simulation import JumpLoop, run_jumping
+from tests.agent.scene import tone
+
+URL = "wss://agents.example.org/v1/ws"
+
+Answering = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def attempt(answer: Answering) -> AgentError:
+    """Open a connection to a server of our own making and return the error."""
+
+    async def main(_: JumpLoop) -> AgentError:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        try:
+            await open_connection(f"ws://127.0.0.1:{port}/", key="k", token_url="", faults=Faults())
+        except AgentError as error:
+            return error
+        finally:
+            server.close()
+        raise AssertionError("it opened")
+
+    return run_jumping(main)
+
+
+def test_a_log_in_page_in_between_is_not_a_server():
+    async def portal(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+        writer.close()
+
+    error = attempt(portal)
+
+    assert isinstance(error, LinkError)
+    assert "HTTP 200 instead of opening a WebSocket" in str(error)
+
+
+def test_a_server_of_another_kind_is_told_apart():
+    async def mail(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example.org ESMTP\r\n")
+        writer.close()
+
+    error = attempt(mail)
+
+    assert isinstance(error, LinkError)
+    assert "does not answer as a WebSocket server" in str(error)
+
+
+def test_a_server_that_says_nothing_is_left_after_ten_seconds():
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    error = attempt(silent)
+
+    assert "did not answer within 10 s" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "said"),
+    [
+        (socket.gaierror(-2, "Name or service not known"), LinkError, "is the Wi-Fi connected?"),
+        (ConnectionRefusedError(111, "refused"), LinkError, "refuses the connection"),
+        (ssl.SSLCertVerificationError("not yet valid"), LinkError, "check the device's clock"),
+        (ssl.SSLError(1, "WRONG_VERSION_NUMBER"), LinkError, "no TLS with agents.example.org"),
+        (OSError(101, "Network is unreachable"), LinkError, "Network is unreachable"),
+        (InvalidURI("wss://", "no host"), AgentError, "set agent.url"),
+        (UnicodeError("label too long"), AgentError, "set agent.url"),
+    ],
+)
+def test_each_failure_says_what_to_do(raised: Exception, kind: type[AgentError], said: str):
+    error = explain(raised, URL)
+
+    assert type(error) is kind
+    assert said in str(error)
+
+
+def test_a_key_goes_into_the_header_and_a_token_into_the_address():
+    async def main(_: JumpLoop) -> list[str]:
+        agent = SimulatedAgent(Plan(turns=[Turn(tone(1.0))], key="secret"))
+        await agent.start()
+        tokens = await asyncio.start_server(token_server(b'{"token": "secret"}'), "127.0.0.1", 0)
+        address = f"http://127.0.0.1:{tokens.sockets[0].getsockname()[1]}/token"
+        outcomes = []
+        for key, token_url in (("secret", ""), ("", address), ("wrong", "")):
+            link = await open_connection(agent.url, key=key, token_url=token_url, faults=Faults())
+            outcomes.append(await first_word(link))
+        tokens.close()
+        await agent.stop()
+        return outcomes
+
+    assert run_jumping(main) == ["silence", "silence", "Failure"]
+
+
+async def first_word(link: Connection) -> str:
+    try:
+        async with asyncio.timeout(1):
+            event = await link.receive()
+            return type(event).__name__
+    except TimeoutError:
+        return "silence"
+    finally:
+        await link.close()
+
+
+def token_server(body: bytes, status: str = "200 OK") -> Answering:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 {status}\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        writer.write(f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n")
+        writer.close()
+
+    return answer
+
+
+def fetch(answer: Answering) -> str:
+    async def main(_: JumpLoop) -> str:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        try:
+            return await fetch_token(f"http://127.0.0.1:{port}/token?a=b", ssl_context=None)
+        finally:
+            server.close()
+
+    return run_jumping(main)
+
+
+def test_a_token_is_fetched():
+    assert fetch(token_server(b'{"token": "abc", "expires_in_seconds": 60}')) == "abc"
+
+
+@pytest.mark.parametrize("body", [b"", b"hello", b"{}", b'{"token": 5}', b'{"token": ""}'])
+def test_an_answer_without_a_token_is_explained(body: bytes):
+    with pytest.raises(LinkError, match=r"did not answer with.*agent\.token_url"):
+        fetch(token_server(body))
+
+
+def test_a_token_that_is_refused_is_the_owners_matter():
+    with pytest.raises(AuthError, match="HTTP 403"):
+        fetch(token_server(b"no", "403 Forbidden"))
+
+
+def test_a_token_server_that_hangs_is_left():
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    with pytest.raises(LinkError, match="no answer within 8 s"):
+        fetch(silent)
+
+
+def test_kinds_of_unusable_messages_are_bounded():
+    faults = Faults()
+
+    for number in range(1000):
+        faults.count(f"unknown type '{number}'", "")
+
+    assert len(faults.counts) <= 65
+    assert sum(faults.counts.values()) == 1000

@@ -1,0 +1,116 @@
+"""Tools: every call has an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+import pytest
+
+from pivoice.errors import ToolError
+from pivoice.simulation import run_jumping
+from pivoice.tools.builtin import describe_time, end_conversation_tool, get_time_tool
+from pivoice.tools.registry import Answer, Registry, Run, ToolDefinition
+
+SCHEMA: dict[str, object] = {
+    "type": "object",
+    "properties": {"minutes": {"type": "number"}, "unit": {"type": "string", "enum": ["s", "min"]}},
+    "required": ["minutes"],
+}
+
+
+def registry_of(run: Run) -> Registry:
+    return Registry([ToolDefinition("wait", "Waits.", SCHEMA, run)], timeout_s=20.0)
+
+
+async def echo(arguments: Mapping[str, object]) -> str:
+    return json.dumps(dict(arguments))
+
+
+def answer(registry: Registry, name: str, arguments: Mapping[str, object]) -> Answer:
+    return run_jumping(lambda _: registry.run(name, arguments))
+
+
+def test_a_call_with_good_arguments_is_run():
+    assert answer(registry_of(echo), "wait", {"minutes": 3}) == Answer('{"minutes": 3}')
+
+
+def test_an_unknown_tool_is_answered_with_the_known_ones():
+    told = answer(registry_of(echo), "dance", {})
+
+    assert told.is_error
+    assert "'dance'" in told.text
+    assert "wait" in told.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({}, "'minutes' is missing"),
+        ({"minutes": "three"}, "must be of type number"),
+        ({"minutes": True}, "must be of type number"),
+        ({"minutes": 3, "unit": "h"}, "must be one of 's', 'min'"),
+    ],
+)
+def test_bad_arguments_are_explained_and_not_run(arguments: dict[str, object], said: str):
+    told = answer(registry_of(echo), "wait", arguments)
+
+    assert told.is_error
+    assert said in told.text
+
+
+def test_a_tool_that_takes_too_long_is_given_up():
+    async def sleep(_: Mapping[str, object]) -> str:
+        await asyncio.sleep(3600)
+        return "done"
+
+    told = answer(registry_of(sleep), "wait", {"minutes": 1})
+
+    assert told.is_error
+    assert "took longer than 20 s" in told.text
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(ToolError("the lamp is off"), "the lamp is off"), (KeyError("x"), "KeyError")]
+)
+def test_a_tool_that_fails_tells_the_agent(error: Exception, said: str):
+    async def fail(_: Mapping[str, object]) -> str:
+        raise error
+
+    told = answer(registry_of(fail), "wait", {"minutes": 1})
+
+    assert told.is_error
+    assert said in told.text
+
+
+def test_the_time_is_told_as_it_is_spoken():
+    afternoon = datetime(2026, 5, 1, 16, 7)
+
+    assert describe_time(afternoon)["time"] == "4:07 in the afternoon"
+    assert describe_time(afternoon)["date"] == "Friday, 1 May 2026"
+    assert describe_time(datetime(2026, 5, 1, 0, 0))["time"] == "12 o'clock in the morning"
+
+
+def test_get_time_needs_no_arguments():
+    registry = Registry([get_time_tool(lambda: datetime(2026, 5, 1, 9, 30))], timeout_s=1.0)
+
+    assert json.loads(answer(registry, "get_time", {}).text)["time"] == "9:30 in the morning"
+
+
+def test_ending_the_conversation_tells_the_device():
+    told: list[str] = []
+    registry = Registry([end_conversation_tool(lambda: told.append("goodbye"))], timeout_s=1.0)
+
+    given = answer(registry, "end_conversation", {})
+
+    assert told == ["goodbye"]
+    assert not given.is_error
+
+
+def test_definitions_are_what_the_agent_is_told():
+    registry = Registry([get_time_tool(), end_conversation_tool(lambda: None)], timeout_s=1.0)
+
+    assert [tool.name for tool in registry.definitions] == ["get_time", "end_conversation"]
+    assert all(tool.parameters["type"] == "object" for tool in registry.definitions)
