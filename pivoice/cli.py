@@ -73,6 +73,8 @@ def _run(options: argparse.Namespace) -> int:
     import logging
 
     from pivoice import config, service
+
+    service.limit_threads()  # before numpy comes in: its threads would spin for nothing
     from pivoice.agent.keys import find_key
     from pivoice.daemon import Daemon
 

@@ -61,6 +61,8 @@ class Control:
         self._inode: int | None = None
         self._callers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._watchers: set[_Watcher] = set()
+        self.on_watchers: Callable[[int], None] = lambda count: None
+        """Called with how many watch, whenever that changes."""
 
     async def start(self) -> None:
         """Listen.
@@ -144,6 +146,7 @@ class Control:
                 if watcher is None and _is_watch(line):
                     watcher = _Watcher(writer)
                     self._watchers.add(watcher)
+                    self.on_watchers(len(self._watchers))
                     continue
                 answer = _encoded(await self._answer(line))
                 if watcher:
@@ -154,6 +157,7 @@ class Control:
         finally:
             if watcher:
                 self._watchers.discard(watcher)
+                self.on_watchers(len(self._watchers))
                 watcher.close()
 
     async def _answer(self, line: bytes) -> Line:

@@ -24,11 +24,11 @@ from pivoice.config import Config
 from pivoice.control import Control
 from pivoice.latency import Latencies
 from pivoice.panel.panel import open_panel
-from pivoice.panel.patterns import Pattern, pattern_for
+from pivoice.panel.patterns import PATTERNS, Pattern, pattern_for
 from pivoice.tools.builtin import end_conversation_tool, get_time_tool
 from pivoice.tools.registry import Registry
 from pivoice.turn import actions, events
-from pivoice.turn.machine import Deadlines, State, Turn
+from pivoice.turn.machine import Deadlines, Link, State, Turn
 from pivoice.wake.detector import Detector, open_detector
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,12 @@ class Daemon:
     """
 
     def __init__(
-        self, config: Config, *, key: str, clock: Clock | None = None, detectors: tuple[Detector, Detector] | None = None
+        self,
+        config: Config,
+        *,
+        key: str,
+        clock: Clock | None = None,
+        detectors: tuple[Detector, Detector] | None = None,
     ) -> None:
         self.config = config
         self._clock = clock or SystemClock()
@@ -54,7 +59,8 @@ class Daemon:
         self.turn = Turn(_deadlines(config), half_duplex=half_duplex)
         spoken = SpokenRing()
         gate = HalfDuplexGate() if half_duplex else None
-        room: dict[str, Any] = {"clock": self._clock, "post": self.post, "report": self.report, "spoken": spoken, "gate": gate}
+        doors: dict[str, Any] = {"clock": self._clock, "post": self.post, "report": self.report}
+        room = {**doors, "spoken": spoken, "gate": gate}
         self.uplink = Uplink(capacity_s=UPLINK_S + config.wake.preroll_ms / 1000)
         self.ears = Ears(
             audio=config.audio, wake=config.wake, detector=near, far_detector=far, uplink=self.uplink, **room
@@ -73,7 +79,8 @@ class Daemon:
             play=self.mouth.play,
             end_reply=self.mouth.end,
         )
-        self.control = Control(config.control.socket, self._commands())
+        self.control = Control(config.control.socket, self._commands(), arguments={"say": ["text"]})
+        self.control.on_watchers = self._watched
         self.latencies = Latencies()
         self._inbox: deque[events.Event] = deque()
         self._is_stepping = False
@@ -95,6 +102,7 @@ class Daemon:
                 self._loop.add_signal_handler(number, self._stopping.set)
         await self.control.start()
         self.panel = open_panel(self.config.panel, post=self.post, on_long_press=self._toggle_mute)
+        self.panel.show(PATTERNS["starting"])
         self._watchdog = asyncio.create_task(self._feed_watchdog(), name="watchdog")
         self.mouth.start()
         self.ears.start()
@@ -233,12 +241,6 @@ class Daemon:
         match event:
             case events.WakeHeard(model, score):
                 logger.info('wake word "%s" (%.2f)', model, score)
-            case events.CaptureLost(reason) | events.PlaybackLost(reason):
-                logger.error("%s", reason)
-            case events.CaptureFound():
-                logger.info("microphone open")
-            case events.SessionLost(_, reason, auth):
-                logger.error("%s", reason) if auth else logger.warning("%s", reason)
             case events.MuteChanged(on):
                 logger.info("muted" if on else "unmuted")
 
@@ -266,7 +268,7 @@ class Daemon:
     def _show(self, *, cause: str = "") -> None:
         """Put light, status line and watchers in step with the machine, where something changed."""
         turn = self.turn
-        now = (turn.state, turn.link, turn.muted, turn.conditions)
+        now = (turn.state, turn.link, turn.muted, self._conditions)
         if now == self._shown:
             return
         self._shown = now
@@ -277,7 +279,14 @@ class Daemon:
 
     def _light(self) -> Pattern:
         turn = self.turn
-        return pattern_for(turn.state.value, turn.link.value, turn.muted, turn.conditions)
+        return pattern_for(turn.state.value, turn.link.value, turn.muted, self._conditions)
+
+    @property
+    def _conditions(self) -> frozenset[str]:
+        """What the light shows besides the state; a link that comes back is told from a new one."""
+        turn = self.turn
+        is_back = turn.link is Link.CONNECTING and turn.memory.was_up
+        return turn.conditions | {"reconnecting"} if is_back else turn.conditions
 
     def _outline(self) -> dict[str, object]:
         turn, light = self.turn, self._light()
@@ -285,7 +294,7 @@ class Daemon:
             "state": turn.state.value,
             "link": turn.link.value,
             "muted": turn.muted,
-            "conditions": sorted(turn.conditions),
+            "conditions": sorted(self._conditions),
             "light": {"pattern": light.name, "colour": list(light.colour), "style": light.style},
         }
 
@@ -319,6 +328,10 @@ class Daemon:
             await asyncio.sleep(interval_s / 3)
 
     # --- control ---
+
+    def _watched(self, watchers: int) -> None:
+        """Wake scores cross the threads' border only while somebody looks at them."""
+        self.ears.watching = watchers > 0
 
     def _commands(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
         def posting(event: events.Event) -> Callable[[dict[str, Any]], dict[str, Any]]:
