@@ -248,7 +248,7 @@ def reply_interrupted(floor: Floor, event: ReplyInterrupted) -> None:
     floor.drop(event.reply)
     if not memory.tools:
         floor.cancel_tools()
-    if was_audible and (memory.has_floor or not (memory.user_said or memory.replies)):
+    if was_audible and not floor.user_goes_on() and not memory.user_said and not memory.replies:
         floor.listen(Deadline.LONG_SPEECH)
     elif was_audible:
         floor.answer_words()

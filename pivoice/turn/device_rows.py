@@ -46,7 +46,9 @@ def reply_audible(floor: Floor, event: ReplyAudible) -> None:
 
 def playback_drained(floor: Floor, event: PlaybackDrained) -> None:
     memory = floor.memory
-    if event.reply not in memory.replies or event.reply < memory.audible:
+    if event.reply not in memory.replies and not floor.is_audible:
+        return
+    if event.reply < memory.audible:
         return
     floor.forget(event.reply)
     match floor.state:

@@ -276,6 +276,12 @@ class Floor:
         if chime:
             self.ask(Chime(chime))
 
+    def user_goes_on(self) -> bool:
+        """Whether the user is in the middle of something that can be heard; if it cannot, it is over."""
+        if self.is_deaf:
+            self.memory.user_speaking = self.memory.talking = False
+        return self.memory.has_floor
+
     def answer_words(self) -> None:
         """Go where the user's words over a reply lead, once that reply is gone.
 
@@ -283,7 +289,7 @@ class Floor:
         answered and then hung up on.
         """
         self.memory.goodbye = False
-        if self.memory.has_floor and not self.is_deaf:
+        if self.user_goes_on():
             self.listen(Deadline.LONG_SPEECH)
         else:
             self.think()
@@ -299,7 +305,7 @@ class Floor:
             self.hang_up()
         # Before the tools, other than in the table: the floor is the user's, and nothing is lost,
         # for a tool runs on and answers in LISTENING as well.
-        elif memory.has_floor and not self.is_deaf:
+        elif self.user_goes_on():
             self.listen(Deadline.LONG_SPEECH)
         elif memory.replies or memory.awaits_tool:
             self.think()
