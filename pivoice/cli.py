@@ -75,6 +75,7 @@ def _run(options: argparse.Namespace) -> int:
     from pivoice import config, service
 
     service.limit_threads()  # before numpy comes in: its threads would spin for nothing
+    sys.setswitchinterval(0.001)  # an audio thread waits at most 1 ms for the loop, not 5
     from pivoice.agent.keys import find_key
     from pivoice.daemon import Daemon
 

@@ -44,7 +44,7 @@ class Screen:
 
     def tell(self, text: str, *, at_s: float | None = None) -> None:
         seconds = (at_s or time.monotonic()) - self.began_s
-        self.console.print(f"[dim]{seconds:6.2f} s[/]  {text}", highlight=False)
+        self.console.print(f"[dim]{seconds:6.2f} s[/]  {text}", highlight=False, soft_wrap=True)
 
     def show(self, line: Line) -> None:
         text = self._render(line)
@@ -66,6 +66,8 @@ class Screen:
                 return f"  wake word [bold]{line['model']}[/], score {line['score']:.2f}"
             case "session":
                 return f"  session {line['state']}"
+            case "reply" if line["state"] == "first_audio":
+                return "  [dim]the reply's first audio arrives (silence leads it)[/]"
             case "interrupted":
                 return "  [yellow]the agent's server says: interrupted[/]"
         return ""
@@ -98,7 +100,6 @@ class Demo:
             self.latencies.append((name, 1000 * (to_s - from_s)))
 
     def run(self) -> None:
-        bed = self.stage.bed
         start_s, end_s = self.say(SCRIPT[0][0], SCRIPT[0][1])
         wake = self.wait("wake")
         self.measured("wake word's end → wake decision", start_s + load_speech(SCRIPT[0][0]).facts["wake_end_s"], wake["time_s"])
@@ -106,7 +107,7 @@ class Demo:
         self.measured("wake decision → session ready", wake["time_s"], ready["time_s"])
         self.wait("transcript", who="user", final=True)
         self.wait("state", state="speaking")
-        self.measured("end of speech → first audible sample", end_s, bed.first_audible(end_s, AUDIBLE))
+        self.measured("end of speech → first audible sample", end_s, self._sound_after(end_s))
 
         threading.Event().wait(2.5)  # let the answer be heard before it is talked over
         self.screen.tell("[dim]the user talks over the answer (echo = none: nothing of the speaker reaches this microphone)[/]")
@@ -115,7 +116,7 @@ class Demo:
         self.wait("transcript", who="user", final=True)
         self.measured("interruption → silence", cut["time_s"], self._silent_from(cut["time_s"]))
         self.wait("state", state="speaking")
-        self.measured("end of speech → first audible sample, after the barge-in", end_s, bed.first_audible(end_s, AUDIBLE))
+        self.measured("end of speech → first audible sample, after the barge-in", end_s, self._sound_after(end_s))
         self.wait("state", state="listening")
 
         self.screen.tell("[bold]the network drops[/]; the user goes on talking")
@@ -132,6 +133,9 @@ class Demo:
         status = self.stage.ctl("status")
         if not status["hears"] or status["state"] != "idle":
             raise Missed(f"the device should be listening locally again: {status}")
+
+    def _sound_after(self, end_s: float) -> float | None:
+        return None if self.live else self.stage.bed.wait_audible(end_s, self.patience_s, AUDIBLE)
 
     def _silent_from(self, cut_s: float) -> float | None:
         """Return when the last sound after the interruption ended; the next reply is far away still."""
