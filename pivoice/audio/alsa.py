@@ -36,6 +36,8 @@ HELD_PERIODS = 2
 STUCK_S = 2.0  # a card that moves nothing for this long is given up
 _POLL_S = 0.001  # how often a card is asked again whose pointer moves in leaps
 
+_WRITE_TRIES = 5
+
 _XRUN = -errno.EPIPE
 
 
@@ -57,6 +59,8 @@ class AlsaCapture:
     def __init__(self, name: str, audio: AudioConfig, clock: Clock) -> None:
         self.xruns = 0
         self._name = name
+        self._clock = clock
+        self._never = threading.Event()
         self._channel = audio.channel
         self._gain = from_db(audio.gain_db)
         self._pcm, self._card = _open(name, "capture", audio, channels=audio.channel + 1)
@@ -96,12 +100,22 @@ class AlsaCapture:
 
     def _await_period(self) -> None:
         """Wait for a period, but not for ever, as a blocking read would on a wedged card."""
-        poll = select.poll()
-        for descriptor, mask in self._pcm.polldescriptors():
+        poll, watched = select.poll(), self._pcm.polldescriptors()
+        for descriptor, mask in watched:
             poll.register(descriptor, mask)
-        if not poll.poll(STUCK_S * 1000):
-            reason = f"it gave no sound for {STUCK_S:g} s"
-            raise DeviceError(self._name, doing="read from", reason=reason, advice="plug it out and in")
+        deadline_s = self._clock.monotonic() + STUCK_S
+        while (left_s := deadline_s - self._clock.monotonic()) > 0:
+            seen = dict(poll.poll(left_s * 1000))
+            try:
+                if self._pcm.polldescriptors_revents([(each, seen.get(each, 0)) for each, _ in watched]):
+                    return
+            except self._card.library.ALSAAudioError as error:
+                raise _broken(self._name, "read from", error) from error
+            self._clock.wait(
+                self._never, _POLL_S
+            )  # a plugin woke us for its own ends; some do it all the time
+        reason = f"it gave no sound for {STUCK_S:g} s"
+        raise DeviceError(self._name, doing="read from", reason=reason, advice="plug it out and in")
 
 
 class AlsaPlayback:
@@ -135,7 +149,7 @@ class AlsaPlayback:
         assert len(period) == self.format.period_frames, f"a period has {self.format.period_frames} samples"
         content = _encoded(period, self._card.encoding, self._card.channels)
         frame_bytes = len(content) // len(period)
-        while content:
+        for _ in range(_WRITE_TRIES):
             try:
                 count = self._pcm.write(content)
             except self._card.library.ALSAAudioError as error:
@@ -144,7 +158,11 @@ class AlsaPlayback:
                 self.xruns += 1  # nothing was taken: again
             else:
                 content = content[count * frame_bytes :]
-        self._is_running = True
+            if not content:
+                self._is_running = True
+                return
+        reason = f"it took no sound in {_WRITE_TRIES} tries"
+        raise DeviceError(self._name, doing="write to", reason=reason, advice="plug it out and in")
 
     def drop(self) -> None:
         self._is_running = False

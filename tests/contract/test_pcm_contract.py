@@ -269,7 +269,7 @@ def test_a_microphone_that_is_pulled_out_is_a_device_error_and_can_be_reopened(c
     ear.read()
     card.unplug("mic")
 
-    with pytest.raises(DeviceError, match="read from|use capture"):
+    with pytest.raises(DeviceError, match=r"read from|use capture"):
         [ear.read() for _ in range(100)]
     ear.close()
     with pytest.raises(DeviceError, match="cannot open capture"):
@@ -285,7 +285,7 @@ def test_a_speaker_that_is_pulled_out_is_a_device_error_and_can_be_reopened(card
     play(mouth, noise(0.06, RATE_HZ))
     card.unplug("speaker")
 
-    with pytest.raises(DeviceError, match="write to|use playback"):
+    with pytest.raises(DeviceError, match=r"write to|use playback"):
         play(mouth, noise(1, RATE_HZ))
     mouth.close()
     with pytest.raises(DeviceError, match="cannot open playback"):
