@@ -8,11 +8,14 @@ the library's own logger, which shows headers at DEBUG, is kept at INFO.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import functools
 import ipaddress
 import logging
 import socket
 import ssl
+import sys
+import termios
 from collections import Counter
 from contextlib import suppress
 from urllib.parse import quote, urlsplit
@@ -35,12 +38,13 @@ _library_logger = logging.getLogger(__name__ + ".websockets")
 _library_logger.setLevel(logging.WARNING)  # its DEBUG shows the Authorization header
 
 OPEN_TIMEOUT_S = 10.0
-CLOSE_TIMEOUT_S = 1.0
+CLOSE_TIMEOUT_S = 0.5  # one round trip; a shutdown has little more
 PING_S = 20.0  # finds a dead link while we are silent; the server asks for none
 UNACKED_MS = 8_000  # the kernel gives the link up when sent audio stays unacknowledged this long
 MAX_MESSAGE_BYTES = 2**24  # a whole reply may come in one message: 60 s are 4 MB in base64
 _YIELD_EVERY = 64  # messages of a burst handled before other tasks get a turn
 _MAX_FAULT_KINDS = 64
+_HEADER_BYTES = 8  # of a masked frame of 126 to 65535 bytes
 
 
 class Faults:
@@ -66,6 +70,7 @@ class Connection:
         self._socket = socket_
         self._faults = faults
         self._received = 0
+        self._sent_bytes = 0
         self.close_code = 0
         self.close_reason = ""
 
@@ -75,8 +80,12 @@ class Connection:
         Raises:
             LinkError: the socket is closed.
         """
+        if logger.isEnabledFor(logging.DEBUG) and not isinstance(message, wire.InputAudio):
+            logger.debug("> %s", type(message).__name__)
         try:
-            await self._socket.send(wire.encode(message), text=True)
+            frame = wire.encode(message)
+            self._sent_bytes += len(frame) + _HEADER_BYTES
+            await self._socket.send(frame, text=True)
         except ConnectionClosed as error:
             raise LinkError("the connection to the agent is closed") from error
 
@@ -97,9 +106,26 @@ class Connection:
                 self.close_reason = closing.reason if closing else ""
                 return None
             event = wire.decode(frame)
-            if not isinstance(event, wire.Garbled):
-                return event
-            self._faults.count(event.kind, event.detail)
+            if isinstance(event, wire.Garbled):
+                self._faults.count(event.kind, event.detail)
+                continue
+            if logger.isEnabledFor(logging.DEBUG) and not isinstance(event, wire.ReplyAudio):
+                logger.debug("< %s", type(event).__name__)
+            return event
+
+    def progress(self) -> tuple[int, int]:
+        """Return (bytes sent, bytes the other end's kernel has acknowledged).
+
+        TLS makes the second a little too small, never too large.
+        """
+        transport = self._socket.transport
+        waiting = transport.get_write_buffer_size()
+        raw = transport.get_extra_info("socket")
+        if raw is not None and raw.fileno() >= 0:
+            with suppress(OSError):
+                answer = fcntl.ioctl(raw.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+                waiting += int.from_bytes(answer, sys.byteorder)
+        return self._sent_bytes, self._sent_bytes - waiting
 
     async def close(self, code: int = 1000) -> None:
         """Close, waiting at most `CLOSE_TIMEOUT_S` for the server to agree. Never raises."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -124,8 +124,8 @@ class Conversation:
     async def _talk(self, connection: Connection) -> bool:
         """Pass on what is said until the socket closes; return whether the server ended the session."""
         self._around = [
-            asyncio.create_task(self._guard(self.sender.run(connection), connection), name="agent audio"),
-            asyncio.create_task(self._guard(self._deliver(connection), connection), name="agent mail"),
+            asyncio.create_task(self._guard(self.sender.run, connection), name="agent audio"),
+            asyncio.create_task(self._guard(self._deliver, connection), name="agent mail"),
         ]
         try:
             while (event := await connection.receive()) is not None:
@@ -164,6 +164,7 @@ class Conversation:
             "the connection to the agent broke (%s %s)", connection.close_code, connection.close_reason
         )
         self.dialogue.lose_link()
+        self.sender.lose_link()
         self._on_state("dropped", code=connection.close_code)
         if self._attempts > MAX_RECONNECTS:
             raise LinkError("the connection to the agent keeps breaking", advice="check the network")
@@ -235,7 +236,7 @@ class Conversation:
             self._attempts = 0
         self._connection, self.is_ready, self.dropped_s = connection, True, None
         if not resumed:
-            self.dialogue.forget_session()
+            self.dialogue.forget_session(is_greeting=hello.has_greeting)
         self._on_state("resumed" if resumed else "ready", id=self.session_id)
         return connection
 
@@ -261,10 +262,10 @@ class Conversation:
                 async with asyncio.timeout(wait_s):
                     await self._has_mail.wait()
 
-    async def _guard(self, work: Coroutine[Any, Any, None], connection: Connection) -> None:
+    async def _guard(self, work: Callable[[Connection], Awaitable[None]], connection: Connection) -> None:
         """A closed link is for the receiver to notice; anything else must not die unseen."""
         try:
-            await work
+            await work(connection)
         except LinkError:
             pass
         except Exception:

@@ -109,9 +109,11 @@ class Dialogue:
         self._is_user_speaking = None
         self.outbox.link_dropped()
 
-    def forget_session(self) -> None:
-        """A fresh session took the place of the one we knew."""
+    def forget_session(self, *, is_greeting: bool) -> None:
+        """A fresh session took the place of the one we knew; it may be about to greet."""
         self.outbox.session_forgotten()
+        if is_greeting:
+            self.outbox.reply_expected(self._now_s())
 
     # --- the user ---
 

@@ -55,11 +55,15 @@ class Hello:
     settings: Callable[[str], wire.Settings]
     """Makes a fresh session's settings for a voice, at the moment they are needed."""
     has_expired: bool = False
+    has_greeting: bool = False
+    """The last fresh session was asked to greet."""
 
     def message(self, session_id: str) -> wire.ClientMessage:
         if session_id:
             return wire.SessionResume(session_id)
-        return wire.SessionUpdate(self.settings(self.voice))
+        settings = self.settings(self.voice)
+        self.has_greeting = bool(settings.greeting)
+        return wire.SessionUpdate(settings)
 
 
 async def shake_hands(connection: Connection, hello: Hello, *, session_id: str) -> wire.Ready:

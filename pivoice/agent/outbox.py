@@ -72,6 +72,10 @@ class Outbox:
         self._says.append(wire.ReplyCreate(instructions))
         return True
 
+    def reply_expected(self, now_s: float) -> None:
+        """The server will speak unasked: a greeting."""
+        self._owed_until_s = now_s + FOLLOW_UP_S
+
     def reply_started(self) -> None:
         self._is_replying, self._is_audible = True, False
         self._owed_until_s = _NEVER
@@ -119,7 +123,7 @@ class Outbox:
             self._forget(message.call_id)
         elif self._says and self._says[0] is message:
             self._says.popleft()
-        self._owed_until_s = now_s + FOLLOW_UP_S
+        self.reply_expected(now_s)
 
     def _forget(self, call_id: str) -> None:
         self._calls.pop(call_id, None)

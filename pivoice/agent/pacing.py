@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -24,7 +25,7 @@ CHUNK_S = CHUNK_FRAMES / wire.RATE_HZ
 REWIND_S = 1.0  # the server drops what exceeds about a second per second, and says so within a round trip
 REST_S = 1.0  # what the server counts per second runs dry before we start again
 MAX_REWINDS = 3  # a server that complains even at real time is left to its opinion
-_HISTORY_S = 2.0
+_HISTORY_S = 12.0  # longer than a dead link goes unnoticed
 _HISTORY_CHUNKS = 500
 _STAGED_CHUNKS = 400  # 16 s
 
@@ -37,6 +38,14 @@ class UplinkFace(Protocol):
 
     def take(self, frames: int) -> Samples | None:
         """Return the next `frames` samples, or None and tell when there are enough."""
+
+
+@dataclass(frozen=True)
+class _Sent:
+    at_s: float
+    chunk: bytes
+    end: int
+    """Where in the connection's bytes it ends."""
 
 
 class Pace:
@@ -72,7 +81,8 @@ class Sender:
         self._now_s = now_s
         self._pace = Pace(catch_up_rate)
         self._ready = asyncio.Event()
-        self._history: deque[tuple[float, bytes]] = deque(maxlen=_HISTORY_CHUNKS)
+        self._history: deque[_Sent] = deque(maxlen=_HISTORY_CHUNKS)
+        self._acknowledged = 0
         self._staged: deque[bytes] = deque()
         self.rewinds = 0
         self.sent_frames = 0
@@ -89,6 +99,7 @@ class Sender:
         Raises:
             LinkError: the connection closed. What was not sent is kept for the next one.
         """
+        self._history.clear()
         while True:
             wait_s = self._pace.wait_s(self._now_s())
             if wait_s > 0:
@@ -104,7 +115,15 @@ class Sender:
             except BaseException:
                 self._staged.appendleft(chunk)
                 raise
-            self._note(chunk)
+            self._note(chunk, connection)
+
+    def lose_link(self) -> None:
+        """The connection is gone: what never reached the other end is sent again on the next one.
+
+        A link that dies without a word swallows seconds of speech before anybody notices.
+        """
+        while self._history and self._history[-1].end > self._acknowledged:
+            self._staged.appendleft(self._history.pop().chunk)
 
     def rewind(self) -> None:
         """Send the last second again, and from now on at real time: the server dropped some of it."""
@@ -114,8 +133,8 @@ class Sender:
         self.rewinds += 1
         self._pace.rate = 1.0
         self._pace.rest(now_s + REST_S)
-        while self._history and self._history[-1][0] >= now_s - REWIND_S:
-            self._staged.appendleft(self._history.pop()[1])
+        while self._history and self._history[-1].at_s >= now_s - REWIND_S:
+            self._staged.appendleft(self._history.pop().chunk)
         self._stage()
 
     def _next(self) -> bytes | None:
@@ -133,10 +152,11 @@ class Sender:
             self._staged.popleft()
             self.dropped_frames += CHUNK_FRAMES
 
-    def _note(self, chunk: bytes) -> None:
+    def _note(self, chunk: bytes, connection: Connection) -> None:
         now_s = self._now_s()
         self._pace.sent(now_s)
-        self._history.append((now_s, chunk))
-        while self._history[0][0] < now_s - _HISTORY_S:
+        sent, self._acknowledged = connection.progress()
+        self._history.append(_Sent(now_s, chunk, sent))
+        while self._history[0].at_s < now_s - _HISTORY_S:
             self._history.popleft()
         self.sent_frames += CHUNK_FRAMES

@@ -256,6 +256,8 @@ class Session:
             self._doors.report("error", details)
         else:
             self._tell(state, **details)
+            if state in ("ready", "resumed"):
+                logger.info("session %s %s", details["id"], state)
             self._post_link(state)
 
     def _post_link(self, state: str) -> None:
@@ -273,7 +275,6 @@ class Session:
         if conversation.session_id and conversation.dropped_s is not None and isinstance(error, LinkError):
             self._left = _Left(conversation.session_id, conversation.dropped_s, None, 0.0)
         reason = str(error)
-        logger.error("the agent is lost: %s", reason)
         self._tell("lost", reason=reason)
         self._doors.post(turn.SessionLost(self._session, reason, auth=isinstance(error, AuthError)))
 
@@ -282,11 +283,14 @@ class Session:
         if conversation is None:
             return
         conversation.dialogue.is_closed = True
-        linger = linger and conversation.is_ready and bool(conversation.session_id)
+        may_resume = linger and bool(conversation.session_id)
+        linger = may_resume and conversation.is_ready
         task = asyncio.create_task(self._closed(conversation, linger=linger), name="agent close")
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-        if linger:
+        if may_resume and conversation.dropped_s is not None:
+            self._left = _Left(conversation.session_id, conversation.dropped_s, task, 0.0)
+        elif linger:
             now_s = asyncio.get_running_loop().time()
             self._left = _Left(conversation.session_id, now_s, task, LINGER_BILLED_S)
             self._meter.stop(now_s, tail_s=LINGER_BILLED_S)
@@ -295,7 +299,10 @@ class Session:
         session = self._session
         await conversation.close(linger=linger)
         if self._current is None:
-            self._meter.stop(asyncio.get_running_loop().time())
+            now_s = asyncio.get_running_loop().time()
+            self._meter.stop(now_s)
+            minutes = self._meter.spent_s(now_s) / 60
+            logger.info("session %s; %.1f min today", "left to linger" if linger else "ended", minutes)
             self._tell("lingering" if linger else "ended", session=session)
 
     def _tell(self, state: str, **details: object) -> None:

@@ -169,7 +169,7 @@ async def test_a_server_that_never_says_ended_is_left_after_two_seconds(s: Scene
     s.session.end()
     await s.session.drained()
 
-    assert s.loop.time() - began_s <= 3.1
+    assert s.loop.time() - began_s <= 2.6
 
 
 @scene()
@@ -196,3 +196,16 @@ async def test_lingering_is_metered_and_given_back_when_resumed(s: Scene):
 
     assert charged == pytest.approx(0.5, abs=0.02)
     assert resumed == pytest.approx(10 / 60, abs=0.03)
+
+
+@scene()
+async def test_lingering_while_it_reconnects_keeps_the_session_for_the_next_wake(s: Scene):
+    await s.ready(1)
+    s.agent.drop()
+    await s.event(events.LinkDropped)
+
+    s.session.linger()
+    await settle(5.0)
+    await s.ready(2)
+
+    assert s.all(events.SessionReady)[-1] == events.SessionReady(2, resumed=True)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
+from pivoice.agent import wire
+from pivoice.agent.connection import Faults, open_connection
+from pivoice.agent.pacing import Sender
 from pivoice.agent.simulated import Plan, Turn
+from pivoice.audio.buffers import Uplink
 from pivoice.simulation import JumpLoop, run_jumping
 from pivoice.turn import events
 from tests.agent.scene import PERIOD, RATE_HZ, Scene, noise, scene, settle, tone
@@ -133,3 +139,57 @@ async def test_audio_of_another_thread_wakes_the_sender(s: Scene):
     await settle(0.2)
 
     assert len(s.received()) == round(0.2 * RATE_HZ)
+
+
+class DeadLink:
+    """A connection that swallows everything after `alive_bytes` without a word."""
+
+    def __init__(self, alive_bytes: int) -> None:
+        self.got: list[bytes] = []
+        self._alive_bytes = alive_bytes
+        self._sent = 0
+
+    async def send(self, message: wire.InputAudio) -> None:
+        self.got.append(message.audio)
+        self._sent += len(message.audio)
+
+    def progress(self) -> tuple[int, int]:
+        return self._sent, min(self._sent, self._alive_bytes)
+
+
+def test_what_a_dead_link_swallowed_is_sent_again_on_the_next_one():
+    async def main(loop: JumpLoop) -> None:
+        uplink, spoken = Uplink(capacity_s=10), noise(4.0)
+        sender = Sender(uplink, catch_up_rate=8.0, now_s=loop.time)
+        uplink.on_ready = sender.wake
+        dead, alive = DeadLink(alive_bytes=RATE_HZ * 2), DeadLink(alive_bytes=10**9)
+        for link, part in ((dead, spoken[: 3 * RATE_HZ]), (alive, spoken[3 * RATE_HZ :])):
+            uplink.put(part)
+            sending = asyncio.create_task(sender.run(link))  # type: ignore[arg-type]
+            await settle(2.0)
+            sending.cancel()
+            sender.lose_link()
+        assert b"".join(alive.got) == spoken[RATE_HZ:].tobytes()
+
+    run_jumping(main)
+
+
+def test_bytes_that_the_other_end_does_not_take_are_not_acknowledged():
+    async def main(_: JumpLoop) -> tuple[int, int]:
+        async def deaf(socket: ServerConnection) -> None:
+            await asyncio.sleep(60)
+
+        async with serve(deaf, "127.0.0.1", 0, max_queue=1) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            link = await open_connection(f"ws://127.0.0.1:{port}", key="", token_url="", faults=Faults())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    while True:
+                        await link.send(wire.InputAudio(bytes(48_000)))
+            progress = link.progress()
+            link.abort()
+        return progress
+
+    sent, acknowledged = run_jumping(main)
+
+    assert 0 < acknowledged < sent

@@ -219,3 +219,14 @@ async def test_requests_to_speak_wait_for_one_another(s: Scene):
     await s.event(events.ReplyEnded, count=3)
 
     assert s.agent.session.instructions == ["one", "two", "three"]  # and no violation: none while one spoke
+
+
+@scene(turns=[Turn(tone(1.0))], config={"greeting": "Yes?"})
+async def test_a_request_to_speak_does_not_replace_the_greeting(s: Scene):
+    s.session.open(1)
+    s.session.say("hello")
+
+    await s.event(events.ReplyEnded, count=2)
+
+    assert s.agent.session.instructions == ["hello"]
+    assert s.kinds() == ["SessionReady", *["ReplyStarted", "ReplyEnded"] * 2]
