@@ -51,10 +51,6 @@ class Memory:
         if self._turns and self._turns[-1][0] == "agent":
             self._turns[-1] = ("agent", _short(text))
 
-    def forget(self) -> None:
-        self._turns.clear()
-        self._user_words = ""
-
     def context(self, now_s: float, *, max_age_s: float) -> str:
         """Return what to append to a fresh session's prompt; "" when there is nothing (recent) to tell."""
         if not self._turns or now_s - self._last_s > max_age_s:

@@ -176,11 +176,6 @@ class Session:
             facts["repeated_signals"] = current.dialogue.repeated
         return facts
 
-    def forget(self) -> None:
-        """Forget what was said, and the session that lingers."""
-        self._memory.forget()
-        self._left = None
-
     # --- inside ---
 
     def _conversation(self, session: int, *, session_id: str) -> Conversation:

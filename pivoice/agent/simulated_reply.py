@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import numpy as np
@@ -20,8 +20,14 @@ _SILENT_S = 2.4  # what a model that says nothing sounds like
 Silence = np.zeros(FRAME, np.int16)
 
 
-class Send(Protocol):
-    def __call__(self, kind: str, **fields: object) -> Awaitable[None]: ...
+class Host(Protocol):
+    """What a reply needs of its session."""
+
+    async def send(self, kind: str, **fields: object) -> None: ...
+    async def send_garbage(self) -> None: ...
+    def ask(self, call_id: str) -> None: ...
+    def has_answer(self, call_id: str) -> bool: ...
+    def forget_calls(self, call_ids: Iterable[str]) -> None: ...
 
 
 class ReplyInProgress:
@@ -30,24 +36,16 @@ class ReplyInProgress:
     def __init__(
         self,
         reply_id: str,
+        host: Host,
         *,
         turn: Turn,
         plan: Plan,
-        send: Send,
-        ask: Callable[[str], None],
-        has_answer: Callable[[str], bool],
-        forget_calls: Callable[[Iterable[str]], None],
-        send_garbage: Callable[[], Awaitable[None]],
         drop: tuple[float, Callable[[], None]] | None,
     ) -> None:
         self._id = reply_id
         self._turn = turn
         self._plan = plan
-        self._send = send
-        self._ask = ask
-        self._has_answer = has_answer
-        self._forget_calls = forget_calls
-        self._send_garbage = send_garbage
+        self._host = host
         self._drop = drop
         self._task: asyncio.Task[None] | None = None
         self._calls: list[str] = []
@@ -82,7 +80,7 @@ class ReplyInProgress:
         """The user took the floor."""
         self.stop()
         self.is_interrupted = True
-        self._forget_calls(self._calls)
+        self._host.forget_calls(self._calls)
         was_done, self.is_done = self.is_done, True
         heard = self._sent / max(1, len(self._audio))
         words = self._turn.voice.text.split()
@@ -90,9 +88,9 @@ class ReplyInProgress:
         if self._plan.transcript_only:
             await self._send_text(text, interrupted=True)
             if not was_done:
-                await self._send("reply.done", reply_id=self._id, status="completed")
+                await self._host.send("reply.done", reply_id=self._id, status="completed")
         else:
-            await self._send("reply.done", reply_id=self._id, status="interrupted")
+            await self._host.send("reply.done", reply_id=self._id, status="interrupted")
             await self._send_text(text, interrupted=True)
         stale_s = self._turn.stale_s if self._turn.stale_s is not None else self._plan.stale_s
         if stale_s > 0:
@@ -104,11 +102,13 @@ class ReplyInProgress:
         if self._turn.tools:
             await self._use_tools()
         await self._send_started(self._id)
-        await self._send_garbage()
+        await self._host.send_garbage()
         if self._plan.error_in_band:
-            await self._send("session.error", code=self._plan.error_in_band, message="in band, as ordered")
+            await self._host.send(
+                "session.error", code=self._plan.error_in_band, message="in band, as ordered"
+            )
         if self._turn.error:
-            await self._send(
+            await self._host.send(
                 "reply.error", reply_id=self._id, code=self._turn.error, message="as ordered", retryable=True
             )
             await self._finish("failed")
@@ -134,7 +134,7 @@ class ReplyInProgress:
         return "" if self._turn.silent else self._turn.voice.text
 
     async def _send_started(self, reply_id: str) -> None:
-        await self._send("reply.started", reply_id=reply_id, item_id=f"item_{reply_id}")
+        await self._host.send("reply.started", reply_id=reply_id, item_id=f"item_{reply_id}")
         self._began_s = asyncio.get_running_loop().time()
 
     async def _send_audio(self) -> None:
@@ -156,7 +156,7 @@ class ReplyInProgress:
 
     async def _send_chunk(self, samples: np.ndarray) -> None:
         data = base64.b64encode(samples.astype("<i2").tobytes()).decode("ascii")
-        await self._send("reply.audio", data=data, reply_id=self._id)
+        await self._host.send("reply.audio", data=data, reply_id=self._id)
 
     async def _say_words(self) -> None:
         if self._has_words:
@@ -166,7 +166,7 @@ class ReplyInProgress:
         each_ms = self._turn.voice.seconds * 1000 / max(1, len(words))
         for index, word in enumerate(words):
             start_ms = round(self._plan.lead_s * 1000 + index * each_ms)
-            await self._send(
+            await self._host.send(
                 "transcript.agent.delta",
                 delta=word,
                 start_ms=start_ms,
@@ -178,7 +178,7 @@ class ReplyInProgress:
     async def _send_text(self, text: str, *, interrupted: bool) -> None:
         if not self._has_text:
             self._has_text = True
-            await self._send(
+            await self._host.send(
                 "transcript.agent",
                 text=text,
                 reply_id=self._id,
@@ -188,9 +188,9 @@ class ReplyInProgress:
 
     async def _finish(self, status: str) -> None:
         self.is_done = True
-        await self._send("reply.done", reply_id=self._id, status=status)
+        await self._host.send("reply.done", reply_id=self._id, status=status)
         if self._plan.garbage:
-            await self._send("reply.done", reply_id=self._id, status=status)
+            await self._host.send("reply.done", reply_id=self._id, status=status)
 
     # --- what may befall it ---
 
@@ -203,10 +203,10 @@ class ReplyInProgress:
         sent_s = 0.0
         while sent_s < PREAMBLE_S and not self._has_all():
             data = base64.b64encode(Silence.tobytes()).decode("ascii")
-            await self._send("reply.audio", data=data, reply_id=carrier)
+            await self._host.send("reply.audio", data=data, reply_id=carrier)
             sent_s += FRAME_S
             await asyncio.sleep(max(0.0, self._began_s + sent_s - asyncio.get_running_loop().time()))
-        await self._send("reply.done", reply_id=carrier, status="completed")
+        await self._host.send("reply.done", reply_id=carrier, status="completed")
         async with asyncio.timeout(TOOL_TIMEOUT_S):
             while not self._has_all():
                 self.results_changed.clear()
@@ -214,11 +214,11 @@ class ReplyInProgress:
 
     async def _call(self, call_id: str, call: ScriptedCall) -> None:
         self._calls.append(call_id)
-        self._ask(call_id)
-        await self._send("tool.call", call_id=call_id, name=call.name, arguments=call.arguments)
+        self._host.ask(call_id)
+        await self._host.send("tool.call", call_id=call_id, name=call.name, arguments=call.arguments)
 
     def _has_all(self) -> bool:
-        return all(self._has_answer(call_id) for call_id in self._calls)
+        return all(self._host.has_answer(call_id) for call_id in self._calls)
 
     async def _send_stale(self, stale_s: float) -> None:
         """What was in the pipes when the reply died."""

@@ -9,8 +9,7 @@ import asyncio
 import base64
 import binascii
 import json
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -146,7 +145,7 @@ class SimulatedSession:
         await self.send(
             "session.ready", session_id=self.id, resume_token="", expires_at=2_000_000_000, config=config
         )
-        await self._send_garbage()
+        await self.send_garbage()
         greeting = self.settings.get("greeting")
         if greeting and not is_resume:
             shortest = min((turn.voice for turn in self.plan.turns), key=lambda voice: voice.seconds)
@@ -281,19 +280,33 @@ class SimulatedSession:
         self._replies += 1
         self._reply = ReplyInProgress(
             f"resp_{self.id[-4:]}_{self._replies}",
+            self,
             turn=turn,
             plan=self.plan,
-            send=self.send,
-            ask=self._ask,
-            has_answer=self.results.__contains__,
-            forget_calls=self._calls.difference_update,
-            send_garbage=self._send_garbage,
             drop=self._drop_in_reply(turn),
         )
         self._reply.start()
 
-    def _ask(self, call_id: str) -> None:
+    # --- what a reply in progress asks of its session ---
+
+    def ask(self, call_id: str) -> None:
+        """Note a call that is to be answered."""
         self._calls.add(call_id)
+
+    def has_answer(self, call_id: str) -> bool:
+        return call_id in self.results
+
+    def forget_calls(self, call_ids: Iterable[str]) -> None:
+        """Their reply is dead: nobody waits for an answer."""
+        self._calls.difference_update(call_ids)
+
+    async def send_garbage(self) -> None:
+        """Send nonsense, if the plan wants it."""
+        if self.plan.garbage:
+            for frame in _GARBAGE:
+                await self._write(frame)
+
+    # --- trouble ---
 
     def _drop_in_reply(self, turn: Turn) -> tuple[float, Callable[[], None]] | None:
         """When (in seconds of audio) and how to break the connection during this reply."""
@@ -312,16 +325,7 @@ class SimulatedSession:
                 task.cancel()
         self._pending = None
 
-    async def _send_garbage(self) -> None:
-        if self.plan.garbage:
-            for frame in _GARBAGE:
-                await self._write(frame)
-
     def violate(self, what: str) -> None:
         """Note a mistake of the client."""
         self.violations.append(what)
         self._tell("violation", {"session": self.id, "type": what})
-
-    @property
-    def history(self) -> deque[tuple[float, str]]:
-        return deque(self.texts)

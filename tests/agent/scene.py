@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import date
 from typing import Any, TypeVar
 
@@ -198,6 +198,3 @@ def scene(
 async def settle(seconds: float = 0.5) -> None:
     """Let simulated time pass."""
     await asyncio.sleep(seconds)
-
-
-Eventually = Awaitable[None]
