@@ -21,6 +21,8 @@ class Resampler:
     def __init__(self, from_hz: int, to_hz: int) -> None:
         self.from_hz = from_hz
         self.to_hz = to_hz
+        self._taken = 0
+        self._given = 0
         self._stream = None if from_hz == to_hz else samplerate.Resampler(CONVERTER, 1)
 
     def process(self, samples: Samples) -> Samples:
@@ -28,24 +30,25 @@ class Resampler:
 
         Equal rates: the same array, at once.
         """
-        return self._convert(samples, end=False)
+        if self._stream is None:
+            return samples
+        out = self._stream.process(samples.astype(np.float32), self.to_hz / self.from_hz)
+        self._taken += len(samples)
+        self._given += len(out)
+        return to_int16(out)
 
     def flush(self) -> Samples:
-        """Return what was held back, and start anew."""
-        tail = self._convert(np.zeros(0, np.int16), end=True)
+        """Return what was held back, and start anew: all in all `to_hz / from_hz` times what went in."""
+        missing = self._taken * self.to_hz // self.from_hz - self._given
+        tail = self.process(np.zeros(self.from_hz // 100, np.int16))[:missing]
         self.reset()
         return tail
 
     def reset(self) -> None:
         """Forget the past: the next sample begins a new stream."""
+        self._taken = self._given = 0
         if self._stream is not None:
             self._stream.reset()
-
-    def _convert(self, samples: Samples, *, end: bool) -> Samples:
-        if self._stream is None:
-            return samples
-        ratio = self.to_hz / self.from_hz
-        return to_int16(self._stream.process(samples.astype(np.float32), ratio, end_of_input=end))
 
 
 def resampled(samples: Samples, from_hz: int, to_hz: int) -> Samples:

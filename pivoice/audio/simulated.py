@@ -37,6 +37,8 @@ class Device:
         self.is_plugged = True
         self.opened = 0
         """How often it was opened."""
+        self.refused_s: list[float] = []
+        """When opening it failed."""
         self.in_use: _Handle | None = None
         self.xrun_wanted = False
 
@@ -193,6 +195,7 @@ class _Handle:
 
     def __init__(self, device: Device, side: str, audio: AudioConfig, clock: Clock) -> None:
         if not device.is_plugged:
+            device.refused_s.append(clock.monotonic())
             raise _unusable(device.name, side, "No such device", "plug it in")
         if device.in_use:
             raise _unusable(device.name, side, "Device or resource busy", "stop what else uses it")

@@ -1,0 +1,136 @@
+"""What is particular to simulated cards: files, and what a test may do to them."""
+
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pivoice.audio.pcm import open_capture, open_playback
+from pivoice.audio.simulated import microphone, speaker
+from pivoice.config import AudioConfig
+from pivoice.errors import DeviceError
+from tests.audio.fakes import StepClock, find, noise, write_wav
+
+
+def capture_refusal(path: Path) -> str:
+    audio = AudioConfig(capture=f"simulated:{path}")
+    with pytest.raises(DeviceError) as caught:
+        open_capture(audio.capture, audio, StepClock())
+    return str(caught.value)
+
+
+def test_a_wav_file_is_heard_once_from_the_first_opening_then_silence(tmp_path: Path):
+    words = noise(0.1, 16000)
+    audio = AudioConfig(capture=f"simulated:{write_wav(tmp_path / 'a.wav', words, 16000)}")
+    pcm = open_capture(audio.capture, audio, StepClock())
+
+    heard = np.concatenate([pcm.read() for _ in range(20)])
+
+    assert np.array_equal(heard[:1600], words)
+    assert not heard[1600:].any()
+    assert pcm.format.rate_hz == 16000
+
+
+def test_a_microphone_that_was_closed_for_a_while_missed_that_while(tmp_path: Path):
+    words = noise(1.0, 16000)
+    audio, clock = (
+        AudioConfig(capture=f"simulated:{write_wav(tmp_path / 'a.wav', words, 16000)}"),
+        StepClock(),
+    )
+    pcm = open_capture(audio.capture, audio, clock)
+    pcm.read()
+    pcm.close()
+
+    clock.pass_time(0.5)
+    again = open_capture(audio.capture, audio, clock)
+
+    assert find(again.read(), words) == round(0.52 * 16000)
+
+
+def test_one_channel_of_a_stereo_file_is_heard(tmp_path: Path):
+    both = np.stack([noise(0.1, 16000), noise(0.1, 16000, seed=8)], axis=1)
+    path = write_wav(tmp_path / "a.wav", both.reshape(-1), 16000, channels=2)
+    audio = AudioConfig(capture=f"simulated:{path}", channel=1)
+
+    heard = open_capture(audio.capture, audio, StepClock()).read()
+
+    assert np.array_equal(heard, both[:320, 1])
+
+
+def test_what_is_said_into_the_room_is_mixed_in(tmp_path: Path):
+    name = f"simulated:{write_wav(tmp_path / 'a.wav', np.full(16000, 1000, np.int16), 16000)}"
+    audio, clock = AudioConfig(capture=name), StepClock()
+    pcm = open_capture(name, audio, clock)
+    microphone(name).say(np.full(160, 500, np.int16), at_s=clock.monotonic() + 0.01)
+
+    heard = pcm.read()
+
+    assert heard.tolist() == [1000] * 160 + [1500] * 160
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    assert f"there is no file {tmp_path / 'no.wav'}; set audio.capture" in capture_refusal(
+        tmp_path / "no.wav"
+    )
+
+
+def test_a_file_that_is_no_wav_is_named(tmp_path: Path):
+    (tmp_path / "song.wav").write_bytes(b"OggS and so on, for longer than a header is" * 3)
+
+    assert "song.wav is not a PCM WAV file" in capture_refusal(tmp_path / "song.wav")
+
+
+def test_an_empty_file_is_named(tmp_path: Path):
+    (tmp_path / "empty.wav").touch()
+
+    assert "empty.wav is not a PCM WAV file (it ends too early)" in capture_refusal(tmp_path / "empty.wav")
+
+
+def test_a_file_of_other_samples_is_named_with_its_width(tmp_path: Path):
+    write_wav(tmp_path / "wide.wav", np.zeros(300, np.int16), 16000, width=3)
+
+    assert "wide.wav holds 24-bit samples; make it 16-bit PCM" in capture_refusal(tmp_path / "wide.wav")
+
+
+def test_a_speaker_file_that_cannot_be_written_is_named(tmp_path: Path):
+    audio = AudioConfig(playback=f"simulated:{tmp_path}/no/where.wav")
+
+    with pytest.raises(DeviceError, match=r"cannot be written: No such file"):
+        open_playback(audio.playback, audio, StepClock())
+
+
+def test_the_speakers_file_is_a_valid_wav_at_every_moment_and_keeps_the_gaps(tmp_path: Path):
+    path = tmp_path / "spoken.wav"
+    audio, clock = AudioConfig(playback=f"simulated:{path}"), StepClock()
+    pcm = open_playback(audio.playback, audio, clock)
+    words = noise(0.02, 48000)
+    pcm.write(words)
+    clock.pass_time(0.02)
+    pcm.drop()
+    clock.pass_time(0.48)
+    pcm.write(words)
+
+    with wave.open(str(path)) as file:
+        frames = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+
+    assert (file.getframerate(), file.getnchannels()) == (48000, 1)
+    assert np.array_equal(frames[:960], words)
+    assert not frames[960:24000].any()
+    assert np.array_equal(frames[24000:], words)
+
+
+def test_an_xrun_can_be_asked_for(tmp_path: Path):
+    name = f"simulated:{write_wav(tmp_path / 'a.wav', noise(0.1, 16000), 16000)}"
+    audio, clock = AudioConfig(capture=name, playback=f"simulated:{tmp_path / 'b.wav'}"), StepClock()
+    ear, mouth = open_capture(name, audio, clock), open_playback(audio.playback, audio, clock)
+    mouth.write(noise(0.02, 48000))
+
+    microphone(name).request_xrun()
+    speaker(audio.playback).request_xrun()
+    ear.read()
+    mouth.write(noise(0.02, 48000))
+
+    assert (ear.xruns, mouth.xruns) == (1, 1)
