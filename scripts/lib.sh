@@ -11,6 +11,7 @@ venv=${PIVOICE_VENV:-$root/.venv}
 log=$root/setup.log
 : "${PIVOICE_VERB:=./scripts/$(basename "$0")}" # what the user typed, for the sentence that tells what to type next
 export PIVOICE_VERB
+export ORT_DISABLE_TELEMETRY=1 # nothing here reports to anybody, whichever onnxruntime is installed
 
 die() {
     printf '%s: %s\n' "$(basename "$PIVOICE_VERB")" "$1" >&2
