@@ -1,0 +1,169 @@
+"""What is waited for, how long, and what happens when it does not come. Timers too."""
+
+from __future__ import annotations
+
+import pytest
+
+from pivoice.turn import events as ev
+from pivoice.turn.actions import CancelTools, Chime, Drop, End, Linger
+from pivoice.turn.machine import Deadline, Deadlines, State, Turn
+from tests.turn.situations import (
+    ANSWER,
+    ANSWERED,
+    ASKED,
+    DRAINED,
+    DROPPED,
+    FOLLOW_UP,
+    OPEN,
+    PAUSE,
+    RESUMED,
+    SPEECH,
+    STARTED,
+    TALK,
+    TOOL,
+    WAKE,
+    after,
+)
+
+
+@pytest.mark.parametrize(
+    ("history", "deadline"),
+    [
+        ((), None),
+        ((WAKE,), Deadline.CONNECT),
+        (OPEN, Deadline.NO_SPEECH),
+        ((*OPEN, SPEECH), Deadline.LONG_SPEECH),
+        ((*OPEN, SPEECH, PAUSE), Deadline.NO_REPLY),
+        ((*ASKED, TOOL), Deadline.TOOL),
+        ((*ASKED, TOOL, ANSWER), Deadline.NO_REPLY),
+        (ANSWERED, Deadline.LONG_REPLY),
+        ((*ANSWERED, SPEECH), Deadline.YIELD),
+        ((*ANSWERED, SPEECH, PAUSE), Deadline.YIELD_SHORT),
+        (FOLLOW_UP, Deadline.FOLLOW_UP),
+        ((*FOLLOW_UP, DROPPED), Deadline.CONNECT),
+        ((*FOLLOW_UP, DROPPED, RESUMED), Deadline.FOLLOW_UP),
+        ((*OPEN, SPEECH, DROPPED), Deadline.CONNECT),
+        ((*OPEN, SPEECH, DROPPED, RESUMED), Deadline.LONG_SPEECH),
+        ((*ASKED, DROPPED), Deadline.CONNECT),
+        ((*ASKED, DROPPED, RESUMED), Deadline.NO_REPLY),
+        ((*ASKED, TOOL, DROPPED, RESUMED), Deadline.TOOL),
+        ((*ANSWERED, DROPPED, DRAINED), Deadline.CONNECT),
+        ((*ANSWERED, ev.ReplyInterrupted(1, 1)), Deadline.LONG_SPEECH),
+    ],
+)
+def test_what_is_waited_for(history: tuple[ev.Event, ...], deadline: Deadline | None) -> None:
+    turn = after(*history)
+
+    assert turn.deadline is deadline
+
+
+def test_a_deadline_is_as_long_as_configured() -> None:
+    turn = Turn(Deadlines(connect_s=3.0))
+
+    turn.step(WAKE)
+
+    assert turn.deadline_s == 3.0
+
+
+def test_a_tools_deadline_leaves_time_for_the_answer() -> None:
+    assert Deadlines(tool_s=20.0, no_reply_s=15.0).seconds(Deadline.TOOL) == 35.0
+
+
+def test_the_session_stays_resumable_when_the_follow_up_runs_out() -> None:
+    turn = after(*FOLLOW_UP)
+
+    actions = turn.step(ev.DeadlinePassed(turn.deadline_serial))
+
+    assert actions == [Drop(1), CancelTools(), Linger(), Chime("end")]
+
+
+def test_a_false_wake_ends_the_session_for_good() -> None:
+    turn = after(*OPEN)
+
+    actions = turn.step(ev.DeadlinePassed(turn.deadline_serial))
+
+    assert actions == [Drop(0), CancelTools(), End(), Chime("end")]
+
+
+def test_a_link_that_is_not_made_in_time_is_an_error() -> None:
+    turn = after(WAKE)
+
+    actions = turn.step(ev.DeadlinePassed(turn.deadline_serial))
+
+    assert actions[-2:] == [End(), Chime("error")]
+    assert turn.conditions == {"no_network"}
+
+
+def test_an_answer_that_never_comes_is_an_error() -> None:
+    turn = after(*ASKED)
+
+    actions = turn.step(ev.DeadlinePassed(turn.deadline_serial))
+
+    assert (turn.state, actions[-1]) == (State.IDLE, Chime("error"))
+
+
+def test_a_cough_is_not_an_error() -> None:
+    turn = after(*OPEN, SPEECH, PAUSE)
+
+    actions = turn.step(ev.DeadlinePassed(turn.deadline_serial))
+
+    assert (turn.state, actions[-1]) == (State.IDLE, Chime("end"))
+
+
+def test_a_greeting_does_not_hang_up_on_the_user() -> None:
+    turn = after(*OPEN, STARTED, ev.ReplyAudible(1), ev.ReplyEnded(1, 1), DRAINED)
+
+    assert (turn.state, turn.deadline) == (State.LISTENING, Deadline.NO_SPEECH)
+
+
+def test_a_repeated_speech_started_does_not_prolong_the_utterance() -> None:
+    turn = after(*OPEN, SPEECH)
+    serial = turn.deadline_serial
+
+    turn.step(SPEECH)
+
+    assert turn.deadline_serial == serial
+
+
+def test_a_repeated_speech_stopped_leaves_the_follow_up_alone() -> None:
+    turn = after(*FOLLOW_UP, PAUSE)
+
+    assert (turn.state, turn.deadline) == (State.LISTENING, Deadline.FOLLOW_UP)
+
+
+@pytest.mark.parametrize("event", [ev.ButtonPressed(), ev.StopAsked(), ev.HushAsked()])
+def test_a_hand_silences_a_ring_and_does_nothing_else(event: ev.Event) -> None:
+    turn = after(ev.TimerRang("eggs"))
+    assert turn.conditions == {"ringing"}
+
+    actions = turn.step(event)
+
+    assert (turn.state, actions, turn.conditions) == (State.IDLE, [], frozenset())
+
+
+@pytest.mark.parametrize("event", [WAKE, ev.WakeAsked(), TALK])
+def test_a_voice_silences_a_ring_and_is_heard(event: ev.Event) -> None:
+    turn = after(ev.TimerRang("eggs"))
+
+    turn.step(event)
+
+    assert (turn.state, turn.conditions) == (State.LISTENING, frozenset())
+
+
+def test_a_timer_gives_up_after_so_many_rings() -> None:
+    turn = Turn(rings=3)
+
+    rings = turn.step(ev.TimerRang("eggs"))
+    while turn.conditions:
+        rings += turn.step(ev.RingDue())
+
+    assert rings == [Chime("timer")] * 3
+    assert turn.deadline_s is None
+
+
+def test_a_ring_waits_while_somebody_has_the_floor() -> None:
+    turn = after(*OPEN, ev.TimerRang("eggs"), rings=3)
+
+    actions = turn.step(ev.RingDue())
+
+    assert (turn.state, actions, turn.conditions) == (State.LISTENING, [], {"ringing"})
