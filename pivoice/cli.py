@@ -52,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     def verb(name: str, call: object, summary: str, *, configured: bool = True) -> argparse.ArgumentParser:
         each = verbs.add_parser(name, help=summary, description=summary)
         if configured:
-            each.add_argument("--config", metavar="FILE", help="configuration (default: $PIVOICE_CONFIG or /etc)")
+            each.add_argument(
+                "--config", metavar="FILE", help="configuration (default: $PIVOICE_CONFIG or /etc)"
+            )
         each.set_defaults(verb=call)
         return each
 

@@ -255,7 +255,9 @@ def _section(section: type, table: dict[str, Any], prefix: str, faults: list[Fau
             if isinstance(value, dict):
                 values[name] = _section(typing.cast(type, hint), value, key + ".", faults)
             else:
-                faults.append(Fault(key, f"{value!r} is not a section; write [{key}] and its settings below it"))
+                faults.append(
+                    Fault(key, f"{value!r} is not a section; write [{key}] and its settings below it")
+                )
         else:
             try:
                 if isinstance(value, float) and not math.isfinite(value):
@@ -309,7 +311,9 @@ def _contradictions(config: Any) -> Iterator[Fault]:
     if not config.agent.url.startswith(("ws://", "wss://")):
         yield Fault("agent.url", f"{config.agent.url!r} is not allowed; it must begin with wss:// (or ws://)")
     if config.agent.token_url and not config.agent.token_url.startswith(("http://", "https://")):
-        yield Fault("agent.token_url", f"{config.agent.token_url!r} is not allowed; it must begin with https://")
+        yield Fault(
+            "agent.token_url", f"{config.agent.token_url!r} is not allowed; it must begin with https://"
+        )
     detection = config.agent.turn_detection
     low, high = detection.min_silence_ms, detection.max_silence_ms
     if low is not None and high is not None and low >= high:

@@ -55,7 +55,10 @@ class Daemon:
         self.config = config
         self._clock = clock or SystemClock()
         half_duplex = config.audio.echo in ("auto", "half_duplex")
-        near, far = detectors or (open_detector(config.wake), open_detector(config.wake) if half_duplex else None)
+        near, far = detectors or (
+            open_detector(config.wake),
+            open_detector(config.wake) if half_duplex else None,
+        )
         self.turn = Turn(_deadlines(config), half_duplex=half_duplex)
         spoken = SpokenRing()
         gate = HalfDuplexGate() if half_duplex else None
@@ -241,6 +244,8 @@ class Daemon:
         match event:
             case events.WakeHeard(model, score):
                 logger.info('wake word "%s" (%.2f)', model, score)
+            case events.SessionLost(_, reason):
+                logger.error("no conversation: %s", reason)
             case events.MuteChanged(on):
                 logger.info("muted" if on else "unmuted")
 
@@ -368,7 +373,7 @@ class Daemon:
         return {
             "version": __version__,
             **self._outline(),
-            "hears": self.ears.is_open,
+            "hears": self.ears.is_open and "no_microphone" not in self.turn.conditions,
             "wake": self.ears.listens_for,
             "echo": self._echo,
             "session": self.session.status(),

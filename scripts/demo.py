@@ -102,7 +102,11 @@ class Demo:
     def run(self) -> None:
         start_s, end_s = self.say(SCRIPT[0][0], SCRIPT[0][1])
         wake = self.wait("wake")
-        self.measured("wake word's end → wake decision", start_s + load_speech(SCRIPT[0][0]).facts["wake_end_s"], wake["time_s"])
+        self.measured(
+            "wake word's end → wake decision",
+            start_s + load_speech(SCRIPT[0][0]).facts["wake_end_s"],
+            wake["time_s"],
+        )
         ready = self.wait("session", state="ready")
         self.measured("wake decision → session ready", wake["time_s"], ready["time_s"])
         self.wait("transcript", who="user", final=True)
@@ -110,13 +114,17 @@ class Demo:
         self.measured("end of speech → first audible sample", end_s, self._sound_after(end_s))
 
         threading.Event().wait(2.5)  # let the answer be heard before it is talked over
-        self.screen.tell("[dim]the user talks over the answer (echo = none: nothing of the speaker reaches this microphone)[/]")
+        self.screen.tell(
+            "[dim]the user talks over the answer (echo = none: nothing of the speaker reaches this microphone)[/]"
+        )
         _, end_s = self.say(SCRIPT[1][0], SCRIPT[1][1])
         cut = self.wait("interrupted")
         self.wait("transcript", who="user", final=True)
         self.measured("interruption → silence", cut["time_s"], self._silent_from(cut["time_s"]))
         self.wait("state", state="speaking")
-        self.measured("end of speech → first audible sample, after the barge-in", end_s, self._sound_after(end_s))
+        self.measured(
+            "end of speech → first audible sample, after the barge-in", end_s, self._sound_after(end_s)
+        )
         self.wait("state", state="listening")
 
         self.screen.tell("[bold]the network drops[/]; the user goes on talking")
@@ -151,10 +159,14 @@ class Demo:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./scripts/demo", description=__doc__)
-    parser.add_argument("--live", action="store_true", help="use this machine's sound card and your own voice")
+    parser.add_argument(
+        "--live", action="store_true", help="use this machine's sound card and your own voice"
+    )
     parser.add_argument("--capture", default="default", help="with --live: ALSA name of the microphone")
     parser.add_argument("--playback", default="default", help="with --live: ALSA name of the speaker")
-    parser.add_argument("--output", type=Path, default=ROOT / "demo.wav", help="where to write what was played")
+    parser.add_argument(
+        "--output", type=Path, default=ROOT / "demo.wav", help="where to write what was played"
+    )
     options = parser.parse_args()
 
     console = Console(force_terminal=sys.stdout.isatty() or "FORCE_COLOR" in os.environ)

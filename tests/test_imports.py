@@ -38,7 +38,9 @@ def modules_of(path: Path) -> set[str]:
     for name in imports_of(path):
         if name.startswith("pivoice"):
             parts = name.split(".")[1:]
-            while parts and not (PACKAGE.joinpath(*parts).is_dir() or PACKAGE.joinpath(*parts).with_suffix(".py").exists()):
+            while parts and not (
+                PACKAGE.joinpath(*parts).is_dir() or PACKAGE.joinpath(*parts).with_suffix(".py").exists()
+            ):
                 parts.pop()
             found.add(".".join(parts) or "pivoice")
     return found

@@ -123,7 +123,7 @@ def test_a_server_that_cannot_be_reached_ends_in_idle_with_one_line(stage: Stage
     stage.wait_for("state", state="listening")
     stage.wait_for("state", state="idle")
     assert "Traceback" not in stage.log()
-    assert "cannot reach" in stage.log() or "refused" in stage.log()
+    assert f"127.0.0.1:{stage.port}" in stage.log(), stage.log()
 
 
 def test_a_refused_key_is_told_to_the_owner_and_not_retried(stage: Stage):
@@ -178,7 +178,15 @@ def test_a_server_that_talks_garbage_does_not_end_the_conversation(stage: Stage,
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"\xff\xfe\n", b"{}\n", b"[1]\n", b'{"command": 3}\n', b'{"command": "stauts"}\n', b"x" * 100_000 + b"\n"]
+    "garbage",
+    [
+        b"\xff\xfe\n",
+        b"{}\n",
+        b"[1]\n",
+        b'{"command": 3}\n',
+        b'{"command": "stauts"}\n',
+        b"x" * 100_000 + b"\n",
+    ],
 )
 def test_a_control_socket_fed_garbage_answers_and_lives_on(stage: Stage, garbage: bytes):
     stage.start_daemon()

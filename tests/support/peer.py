@@ -45,7 +45,9 @@ class Peer:
         self.port = next(iter(self._server.sockets)).getsockname()[1]
         return self
 
-    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+    def __exit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
         self._call(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
@@ -58,7 +60,9 @@ class Peer:
         """Send one event (or any text, or a binary frame); return when it was handed to the socket."""
         return float(self._call(self._send(message)))
 
-    def send_reply(self, samples: Samples, *, reply_id: str, chunk_s: float = 0.01, rate: float = 0.0) -> float:
+    def send_reply(
+        self, samples: Samples, *, reply_id: str, chunk_s: float = 0.01, rate: float = 0.0
+    ) -> float:
         """Send `reply.started` and all of `samples` (24 kHz); return when the first chunk went out.
 
         `rate`: times real time; 0 sends all in one burst. `reply.done` is not sent.
@@ -66,7 +70,9 @@ class Peer:
         self.send({"type": "reply.started", "reply_id": reply_id})
         return self.send_reply_audio(samples, reply_id=reply_id, chunk_s=chunk_s, rate=rate)
 
-    def send_reply_audio(self, samples: Samples, *, reply_id: str, chunk_s: float = 0.01, rate: float = 0.0) -> float:
+    def send_reply_audio(
+        self, samples: Samples, *, reply_id: str, chunk_s: float = 0.01, rate: float = 0.0
+    ) -> float:
         """Send the audio alone, as a server does whose reply is dead already; return when it began."""
         step = round(chunk_s * RATE_HZ)
         chunks = [samples[at : at + step] for at in range(0, len(samples), step)]
@@ -81,7 +87,9 @@ class Peer:
                 if len(found) >= count:
                     return found[count - 1]
                 left = deadline - time.monotonic()
-                assert left > 0, f"no {kind} ({count}.) within {timeout_s} s; got {[m for _, m in self.received]}"
+                assert left > 0, (
+                    f"no {kind} ({count}.) within {timeout_s} s; got {[m for _, m in self.received]}"
+                )
                 self._changed.wait(left)
 
     def heard(self) -> Samples:

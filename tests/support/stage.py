@@ -14,12 +14,16 @@ import subprocess
 import sys
 import threading
 import time
+import wave
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from pivoice import control
+from pivoice.audio.pcm import Samples
 from tests.support.bed import Bed
 from tests.support.speech import load_speech
 
@@ -210,6 +214,17 @@ class Stage:
         """Return the simulated agent's log: every message with its CLOCK_MONOTONIC time."""
         path = self.directory / "agent.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def agent_heard(self) -> list[Samples]:
+        """End the agent, and return what each of its sessions was sent: 24 kHz mono."""
+        assert self.agent
+        self.agent.send_signal(signal.SIGTERM)
+        self.agent.wait(10)
+        heard = []
+        for path in sorted((self.directory / "agent-heard").glob("*.wav")):
+            with wave.open(str(path)) as file:
+                heard.append(np.frombuffer(file.readframes(file.getnframes()), np.int16))
+        return heard
 
     def drop_connection(self) -> None:
         """Have the agent's end of the network vanish."""
