@@ -158,8 +158,10 @@ async def test_audio_of_a_resumed_conversation_arrives_from_its_first_sample(s: 
 
 
 @scene()
-async def test_a_server_that_never_says_ended_is_left_after_two_seconds(s: Scene):
+async def test_a_server_that_never_says_ended_is_left_after_two_seconds_without_another_word(s: Scene):
     await s.ready()
+    s.speak(noise(5.0))
+    await settle(1.0)
 
     async def swallow(*_: object, **__: object) -> None:
         return None

@@ -37,6 +37,17 @@ async def test_a_greeting_is_spoken_without_being_asked_for(s: Scene):
     assert s.agent.session.settings["output"]["voice"] == "alba"
 
 
+@scene(config={"greeting": "Yes?"}, refuse_resume="close", turns=[Turn(tone(0.5))])
+async def test_a_conversation_that_goes_on_in_a_fresh_session_is_not_greeted_again(s: Scene):
+    await s.ready()
+    await s.event(events.ReplyEnded)
+
+    s.agent.drop()
+    await s.event(events.SessionReady, count=2)
+
+    assert "greeting" not in s.agent.session.settings
+
+
 @scene(config={"voice": "ivy"})
 async def test_an_unknown_voice_is_left_out_and_not_tried_again(s: Scene):
     await s.ready(1)
