@@ -138,6 +138,8 @@ class AlsaPlayback:
         )
 
     def wait(self) -> None:
+        if not self._is_running:
+            self._prepare()
         rate_hz, deadline_s = self.format.rate_hz, self._clock.monotonic() + STUCK_S
         while (excess := self._held() + self.format.period_frames - self.format.buffer_frames) > 0:
             if self._clock.monotonic() > deadline_s:
@@ -180,6 +182,14 @@ class AlsaPlayback:
             self._pcm.drop()  # or else close() plays out what the card holds
         with contextlib.suppress(self._card.library.ALSAAudioError):
             self._pcm.close()
+
+    def _prepare(self) -> None:
+        """Have the card ready for a first write: it is here that a card pulled out at rest is noticed."""
+        try:
+            self._pcm.drop()  # so that the write must prepare, which asks the card
+            self._pcm.write(b"")
+        except self._card.library.ALSAAudioError as error:
+            raise _broken(self._name, "write to", error) from error
 
     def _held(self) -> int:
         """Return how many frames of ours the card holds; none once it ran dry."""

@@ -96,6 +96,11 @@ class Ears:
         return self._old_xruns + (pcm.xruns if pcm else 0)
 
     @property
+    def ignored_wakes(self) -> int:
+        """Wake words that were the agent's own voice."""
+        return self._wake.ignored
+
+    @property
     def listens_for(self) -> str:
         """The wake words, for a sentence; "the button" when there are none."""
         return ", ".join(self._wake.models) or "the button"

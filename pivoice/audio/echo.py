@@ -6,7 +6,7 @@ driven by the playback cursor); a canceller will come in here, fed by the playba
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 from pivoice.audio.pcm import Samples
 
@@ -33,13 +33,3 @@ class NoEchoStage:
 
     def discontinuity(self) -> None:
         pass
-
-
-def is_half_duplex(echo: str) -> bool:
-    """Return whether the setting `audio.echo` means that silence goes up while the agent is audible."""
-    return resolve(echo) == "half_duplex"
-
-
-def resolve(echo: str) -> Literal["half_duplex", "none"]:
-    """Return what `audio.echo` stands for: "auto" is half duplex until there is a canceller."""
-    return "none" if echo == "none" else "half_duplex"

@@ -131,9 +131,12 @@ class Mixer:
             self._voice = None
             self._queue.finish(voice.serial)
         elif not voice.is_complete and len(voice.ahead) < self._ramp:
-            mixed.is_underrun = voice.is_starved = True
-            voice.refilled_s = None
             mixed.voice = _faded_out_at_end(part, round(FADE_S * self._rate_hz))
+            voice.is_starved, voice.refilled_s = True, None
+            if voice.serial <= self._queue.dropped:  # just now: the queue was emptied under our hands
+                self._voice, mixed.dropped = None, voice.serial
+            else:
+                mixed.is_underrun = True
         return mixed
 
 

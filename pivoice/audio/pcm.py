@@ -63,7 +63,11 @@ class Playback(Protocol):
     def wait(self) -> None:
         """Block until a period fits without making the card hold more than `buffer_frames`.
 
-        Content should be decided after this returns, so that it is as fresh as can be.
+        Content should be decided after this returns, so that it is as fresh as can be. On a stopped PCM
+        it returns at once.
+
+        Raises:
+            DeviceError: the card is gone, even if that happened while the PCM was stopped.
         """
 
     def write(self, period: Samples) -> None:

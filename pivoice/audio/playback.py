@@ -133,13 +133,18 @@ class Mouth:
             except Exception as error:
                 logger.exception("playback thread")
                 self._lose(f"the playback thread failed: {error!r}")
+            else:
+                continue
             backoff_s = BACKOFF_S[0] if self.is_open else backoff_s
             self.is_open = False
             self._clock.wait(self._stopping, backoff_s)
             backoff_s = min(2 * backoff_s, BACKOFF_S[1])
 
     def _open(self) -> None:
-        """Open the speaker and serve it until stopped; silent and closed when this returns or raises."""
+        """Open the speaker and serve it until stopped, or pulled out and in while it was at rest.
+
+        Silent and closed when this returns or raises.
+        """
         pcm = self._pcm = open_playback(self._audio.playback, self._audio, self._clock)
         try:
             self._find(pcm)
@@ -148,6 +153,8 @@ class Mouth:
             )
             while not self._stopping.is_set():
                 if self._await_sound(mixer):
+                    if not _is_alive(pcm):
+                        return
                     self._serve(pcm, mixer)
         finally:
             self._old_xruns += pcm.xruns
@@ -271,3 +278,12 @@ class Mouth:
         if now_s - self._warned_s >= XRUN_WARNING_S:
             self._warned_s = now_s
             logger.warning("playback: %d xruns so far; try audio.period_ms = 40", self.xruns)
+
+
+def _is_alive(pcm: Playback) -> bool:
+    """Return whether a stopped PCM still has its card: one that was pulled out tells only when asked."""
+    try:
+        pcm.wait()
+    except DeviceError:
+        return False
+    return True

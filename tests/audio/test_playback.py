@@ -729,6 +729,40 @@ def test_a_lost_speaker_is_told_once_forgets_what_waited_and_plays_again_when_fo
     assert np.count_nonzero(heard) == np.count_nonzero(at_card(two))
 
 
+def test_a_speaker_pulled_out_and_in_while_it_was_at_rest_is_reopened_without_a_word(tmp_path: Path):
+    house, two = House(tmp_path), noise(0.5, WIRE_HZ, seed=8)
+
+    async def script(loop: JumpLoop, mouth: Mouth) -> None:
+        mouth.chime("end")
+        await asyncio.sleep(60)
+        house.speaker.unplug()
+        await asyncio.sleep(60)
+        house.speaker.replug()
+        house.begun_s = loop.time()
+        say(mouth, 2, two)
+        await asyncio.sleep(1)
+
+    house.run(script)
+
+    assert expect(house.heard(house.begun_s), two) <= PERIOD_S * CARD_HZ
+    assert house.diary.of(PlaybackLost) == []
+
+
+def test_a_speaker_found_gone_at_the_next_sound_is_told(tmp_path: Path):
+    house = House(tmp_path)
+
+    async def script(loop: JumpLoop, mouth: Mouth) -> None:
+        await asyncio.sleep(1)
+        house.speaker.unplug()
+        await asyncio.sleep(1)
+        mouth.chime("wake")
+        await asyncio.sleep(1)
+
+    house.run(script)
+
+    assert [type(event) for event in house.diary.events] == [PlaybackFound, PlaybackLost]
+
+
 def test_a_speaker_that_cannot_be_opened_is_told_with_the_reason(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):

@@ -343,3 +343,16 @@ def test_a_channel_that_is_not_there_is_a_device_error_with_what_to_set(card: Ca
 
     with pytest.raises(DeviceError, match=r"channel 3 was asked for, and it has 1; set audio\.channel to 0"):
         open_capture(wrong.capture, wrong, card.clock).read()
+
+
+@pytest.mark.parametrize("has_played", [False, True])
+def test_a_card_pulled_out_while_stopped_tells_before_anything_is_written(
+    card: Card, mouth: Playback, has_played: bool
+):
+    if has_played:
+        play(mouth, noise(0.06, RATE_HZ))
+        mouth.drop()
+    card.unplug("speaker")
+
+    with pytest.raises(DeviceError):
+        mouth.wait()
