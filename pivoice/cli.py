@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from pivoice import __version__
 from pivoice.errors import ConfigError, PivoiceError
@@ -85,7 +86,7 @@ def _run(options: argparse.Namespace) -> int:
     settings = config.load(path)
     service.set_up_logging(settings.log.level)
     logger = logging.getLogger("pivoice")
-    if not os.path.exists(path):
+    if not Path(path).exists():
         logger.warning("no configuration at %s: every setting has its default", path)
     try:
         daemon = Daemon(settings, key=find_key(settings.agent, os.environ))
@@ -105,7 +106,7 @@ def _config(options: argparse.Namespace) -> int:
     path = config.find_path(options.config)
     settings = config.load(path)
     if options.check:
-        print(f"{path}: " + ("right" if os.path.exists(path) else "not there; every setting has its default"))
+        print(f"{path}: " + ("right" if Path(path).exists() else "not there; every setting has its default"))
     else:
         print(json.dumps(dataclasses.asdict(settings), indent=2))
     return 0

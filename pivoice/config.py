@@ -37,7 +37,8 @@ class TurnDetectionConfig:
     vad_threshold: Fraction | None = None
     """0-1: how sure the server must be that it hears speech; lower is more sensitive."""
     min_silence_ms: Annotated[int, Meta(ge=50, le=10000)] | None = None
-    """ms of silence before a finished sentence ends the turn. Setting this or max_silence_ms switches adaptive pacing off."""
+    """ms of silence before a finished sentence ends the turn. Setting this or max_silence_ms
+    switches adaptive pacing off."""
     max_silence_ms: Annotated[int, Meta(ge=50, le=10000)] | None = None
     """ms of silence that end the turn whatever was said; must be greater than min_silence_ms."""
     interrupt_response: bool | None = None
@@ -51,9 +52,11 @@ class AgentConfig:
     url: str = "wss://agents.assemblyai.com/v1/ws"
     """WebSocket address of the agent; agents.us... and agents.eu... choose the region."""
     api_key_file: str = ""
-    """File that holds the API key, used when neither the systemd credential "assemblyai-api-key" nor $ASSEMBLYAI_API_KEY is there."""
+    """File that holds the API key, used when neither the systemd credential "assemblyai-api-key"
+    nor $ASSEMBLYAI_API_KEY is there."""
     token_url: str = ""
-    """Instead of a key on the device: an address answering GET with JSON {"token": "..."}, asked before each connect."""
+    """Instead of a key on the device: an address answering GET with JSON {"token": "..."}, asked
+    before each connect."""
     voice: str = ""
     """Voice of the agent; "" is the server's default."""
     system_prompt: str = (
@@ -77,7 +80,8 @@ class AgentConfig:
 @dataclass(frozen=True)
 class AudioConfig:
     capture: Annotated[str, Meta(min_length=1)] = "default"
-    """ALSA PCM of the microphone (`arecord -L` lists them), or "simulated:FILE.wav" (silence after its end)."""
+    """ALSA PCM of the microphone (`arecord -L` lists them), or "simulated:FILE.wav" (silence after
+    its end)."""
     playback: Annotated[str, Meta(min_length=1)] = "default"
     """ALSA PCM of the speaker (`aplay -L` lists them), or "simulated:FILE.wav" (written there)."""
     period_ms: Annotated[int, Meta(ge=5, le=100)] = 20
@@ -91,7 +95,9 @@ class AudioConfig:
     max_volume: Annotated[int, Meta(ge=0, le=100)] = 100
     """Loudest the speaker may be, 0-100; 100 leaves the samples alone."""
     echo: Literal["auto", "webrtc", "half_duplex", "none"] = "auto"
-    """How the device does not hear itself: "half_duplex" sends silence while the agent is audible, "none" is for headphones or a speakerphone with its own canceller, "auto" picks (half_duplex, for now)."""
+    """How the device does not hear itself: "half_duplex" sends silence while the agent is audible,
+    "none" is for headphones or a speakerphone with its own canceller, "auto" picks (half_duplex,
+    for now)."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,8 @@ class WakeConfig:
     threshold: Annotated[float, Meta(gt=0, lt=1)] = 0.5
     """Score that counts as the wake word; higher misses more and wakes less by mistake."""
     refractory_s: Annotated[float, Meta(ge=0, le=60)] = 2.0
-    """Seconds after a wake word in which no other is taken; it must also have fallen below threshold / 2."""
+    """Seconds after a wake word in which no other is taken; it must also have fallen below
+    threshold / 2."""
     preroll_ms: Annotated[int, Meta(ge=0, le=2000)] = 300
     """ms from before the wake decision that reach the agent."""
 

@@ -32,7 +32,7 @@ _SPANS = (
     ),
     _Span(
         "first_chunk_to_sound",
-        {"event": "reply", "state": "first_chunk"},
+        {"event": "reply", "state": "first_audio"},
         {"event": "playback", "what": "first_sample"},
     ),
     _Span("interruption_to_silence", {"event": "interrupted"}, {"event": "playback", "what": "silence"}),

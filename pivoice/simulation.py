@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, TypeVarTuple, Unpack
+from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -103,7 +103,7 @@ class _JumpSelector(selectors.DefaultSelector):
         timer_s = None if timeout is None else self.clock.now_s + max(0.0, timeout)
         while True:
             ready = super().select(0)
-            if ready or timer_s is not None and timer_s <= self.clock.now_s:
+            if ready or (timer_s is not None and timer_s <= self.clock.now_s):
                 if not ready:
                     self.clock.run_due()
                     ready = super().select(0)
@@ -133,7 +133,7 @@ class JumpLoop(asyncio.SelectorEventLoop):
         return self.clock.now_s
 
     def run_in_executor(
-        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
+        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
     ) -> asyncio.Future[T]:
         future = super().run_in_executor(executor, func, *args)
         self._jump_selector.jobs += 1

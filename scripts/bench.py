@@ -1,8 +1,8 @@
 """Measure what the project promises, on the sound card's own timeline. Started by `scripts/bench VERB`.
 
-The daemon is `pivoice run` at default settings, on the bed's ALSA PCMs; the far end is a bare server in
-this process, whose clock is the card's (CLOCK_MONOTONIC). Figures are positions on timelines, so a busy machine
-makes them worse, never better. Exit 1 when a promise is missed.
+The daemon is `pivoice run` at default settings (but for echo = "none"), on the bed's ALSA PCMs; the far end
+a bare server in this process, whose clock is the card's (CLOCK_MONOTONIC). Figures are positions on
+timelines, so a busy machine makes them worse, never better. Exit 1 when a promise is missed.
 """
 
 from __future__ import annotations

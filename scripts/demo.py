@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.support.speech import load_speech  # noqa: E402
-from tests.support.stage import Line, Missed, Stage  # noqa: E402
+from tests.support.stage import Line, MissedError, Stage  # noqa: E402
 
 AUDIBLE = 100  # of 32767, about -50 dBFS: what counts as sound
 SCRIPT = (
@@ -115,7 +115,7 @@ class Demo:
 
         threading.Event().wait(2.5)  # let the answer be heard before it is talked over
         self.screen.tell(
-            "[dim]the user talks over the answer (echo = none: nothing of the speaker reaches this microphone)[/]"
+            "[dim]now the user talks over the answer (echo = none: this bed has no echo)[/]"
         )
         _, end_s = self.say(SCRIPT[1][0], SCRIPT[1][1])
         cut = self.wait("interrupted")
@@ -140,7 +140,7 @@ class Demo:
         self.wait("state", state="idle", link="down")
         status = self.stage.ctl("status")
         if not status["hears"] or status["state"] != "idle":
-            raise Missed(f"the device should be listening locally again: {status}")
+            raise MissedError(f"the device should be listening locally again: {status}")
 
     def _sound_after(self, end_s: float) -> float | None:
         return None if self.live else self.stage.bed.wait_audible(end_s, self.patience_s, AUDIBLE)
@@ -151,10 +151,8 @@ class Demo:
 
     def check_uplink(self) -> None:
         """Hold the far end's own record against what must be true of it."""
-        log = self.stage.agent_log()
-        faults = [line for line in log if line.get("event") == "violation"]
-        if faults:
-            raise Missed(f"the agent complains about the client: {faults}")
+        if faults := self.stage.violations():
+            raise MissedError(f"the agent complains about the client: {faults}")
 
 
 def main() -> int:
@@ -192,7 +190,7 @@ def _run(directory: Path, options: argparse.Namespace, console: Console) -> int:
             demo = Demo(stage, screen, live=options.live)
             demo.run()
             demo.check_uplink()
-        except Missed as missed:
+        except MissedError as missed:
             console.print(f"\n[bold red]The conversation did not happen:[/] {escape(str(missed))}")
             return 1
         if not options.live:

@@ -22,7 +22,7 @@ from pivoice.turn.diagram import diagram  # noqa: E402
 
 HEAD = """\
 # pivoice's settings: each with its default, commented out. Uncomment a line to change it.
-# `pivoice config --check` says whether the file is right; a line with ## has no default: unset means what it says.
+# `pivoice config --check` says whether the file is right. A line with ## has no default: it is unset.
 # Written by scripts/generate.py from pivoice/config.py.
 """
 
@@ -51,9 +51,9 @@ def _documented() -> Iterator[tuple[config.Setting, str]]:
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
             for field, after in zip(node.body, node.body[1:], strict=False):
-                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-                    if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-                        lines[node.name, field.target.id] = str(after.value.value)
+                is_field = isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+                if is_field and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                    lines[node.name, field.target.id] = " ".join(str(after.value.value).split())
     for setting in config.settings():
         section, name = setting.key.rsplit(".", 1)
         owner = "".join(part.title() for part in section.split(".")[-1].split("_")) + "Config"

@@ -122,6 +122,7 @@ class Dialogue:
             self.repeated += 1
             return
         self._is_user_speaking = is_speaking
+        self._doors.report("speech", {"state": "started" if is_speaking else "stopped"})
         self._post(turn.SpeechStarted(self._session) if is_speaking else turn.SpeechStopped(self._session))
 
     def _hear_user(self, event: wire.UserText) -> None:

@@ -126,6 +126,7 @@ def speech_started(floor: Floor, event: SpeechStarted) -> None:
     memory.user_speaking = True
     memory.kills_next = False
     if not repeated:
+        memory.announced = min(memory.announced + 1, 2)
         for reply in memory.replies.values():
             reply.spoken_over = True
     match floor.state:
@@ -158,16 +159,23 @@ def speech_stopped(floor: Floor, event: SpeechStopped) -> None:
 
 
 def user_said(floor: Floor, event: UserSaid) -> None:
-    """Final words. Over a reply they count only if speech began after that reply had started.
+    """Final words. Over a reply they count only if they are not the very words that it answers.
 
-    Else they are the very words that it answers: transcripts may come after the reply has begun
-    (API notes, 4.4 and trap 33), and must not cut it. This is narrower than the table.
+    Transcripts may come after the reply has begun, and must not cut it. So words are new if speech
+    began after the reply had started; where a server does not announce speech, if the words that
+    the reply answers had arrived already. This is narrower than the table.
     """
     memory = floor.memory
     memory.user_had_turn = True
-    over = [serial for serial, reply in memory.replies.items() if reply.spoken_over]
-    for serial in over:
-        memory.replies[serial].overtaken = True
+    is_announced, memory.announced = memory.announced > 0, max(0, memory.announced - 1)
+    over = [
+        serial
+        for serial, reply in memory.replies.items()
+        if reply.spoken_over or (reply.knows_words and not is_announced)
+    ]
+    for serial, reply in memory.replies.items():
+        reply.overtaken = reply.overtaken or serial in over
+        reply.knows_words = True
     if not floor.is_audible:
         memory.user_said = True
     elif over:

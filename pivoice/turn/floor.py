@@ -194,7 +194,7 @@ class Floor:
             memory.kills_next = False
             self.drop(serial)
             return False
-        memory.replies[serial] = Reply()
+        memory.replies[serial] = Reply(knows_words=memory.user_said)
         return True
 
     # --- moves between states ---

@@ -93,6 +93,8 @@ class Reply:
 
     ended: bool = False
     """All of its audio was sent: the server can interrupt it no more."""
+    knows_words: bool = False
+    """The words that it answers have arrived: final words that come now are new ones."""
     spoken_over: bool = False
     """Somebody started to speak after it had started."""
     overtaken: bool = False
@@ -113,6 +115,8 @@ class Memory:
     """The session was ready before: the next `SessionReady` ends a drop."""
 
     user_speaking: bool = False
+    announced: int = 0
+    """How often speech was announced whose final words have not come: 0, 1, or more (2)."""
     user_said: bool = False
     """Words of the user have arrived that no audible reply has answered."""
     user_had_turn: bool = False
@@ -152,8 +156,11 @@ class Memory:
         """Return all of it as a comparable value."""
         return (
             (self.invited, self.push_to_talk, self.talking, self.was_up),
-            (self.user_speaking, self.user_said, self.user_had_turn, self.goodbye),
-            tuple((serial, r.ended, r.spoken_over, r.overtaken) for serial, r in self.replies.items()),
+            (self.user_speaking, self.announced, self.user_said, self.user_had_turn, self.goodbye),
+            tuple(
+                (serial, r.ended, r.knows_words, r.spoken_over, r.overtaken)
+                for serial, r in self.replies.items()
+            ),
             (self.audible, self.kills_next, tuple(self.tools.items()), tuple(self.kept)),
             (self.owed, tuple(self.says), self.say_sent),
         )

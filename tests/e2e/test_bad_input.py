@@ -1,4 +1,4 @@
-"""What is wrong is said in one clear line, never as a traceback; and the daemon lives on or exits with the right code.
+"""What is wrong is said in one clear line, never as a traceback; the daemon lives on, or exits rightly.
 
 Every test runs `pivoice` as a process, as its owner would.
 """

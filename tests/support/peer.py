@@ -1,4 +1,4 @@
-"""A bare server for the daemon to talk to: it does exactly what a test or a benchmark tells it, and keeps times.
+"""A bare server for the daemon to talk to: it does exactly what it is told, and keeps times.
 
 The simulated agent decides by itself, as a server does; this one has no will. Its loop runs in a
 thread of its own; `send` and `wait_for` are called from the test's thread. Times are CLOCK_MONOTONIC seconds.

@@ -31,7 +31,7 @@ KEY = "test-key-of-no-value"
 Line = dict[str, Any]
 
 
-class Missed(AssertionError):
+class MissedError(AssertionError):
     """Something that had to happen did not, in time."""
 
 
@@ -123,7 +123,7 @@ class Stage:
         return path
 
     def _spawn(self, arguments: list[str], name: str) -> subprocess.Popen[str]:
-        with open(self.directory / f"{name}.log", "ab") as log:
+        with (self.directory / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "pivoice", *arguments],
                 stdin=subprocess.DEVNULL,
@@ -175,7 +175,7 @@ class Stage:
                         return index, line
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise Missed(f"no {wanted} within {timeout_s} s; {self.tail()}")
+                    raise MissedError(f"no {wanted} within {timeout_s} s; {self.tail()}")
                 self._changed.wait(left)
 
     def wait_until(self, is_true: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
@@ -184,11 +184,11 @@ class Stage:
         while not is_true():
             for name, process in (("agent", self.agent), ("daemon", self.daemon)):
                 if process and process.poll() is not None:
-                    raise Missed(
+                    raise MissedError(
                         f"waiting for {what}: the {name} exited with {process.returncode}; {self.tail()}"
                     )
             if time.monotonic() > deadline:
-                raise Missed(f"no sign of {what} within {timeout_s} s; {self.tail()}")
+                raise MissedError(f"no sign of {what} within {timeout_s} s; {self.tail()}")
             threading.Event().wait(0.02)
 
     def log(self, name: str = "daemon") -> str:
@@ -214,6 +214,10 @@ class Stage:
         """Return the simulated agent's log: every message with its CLOCK_MONOTONIC time."""
         path = self.directory / "agent.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def violations(self) -> list[str]:
+        """Return what the agent holds against the client."""
+        return [line["type"] for line in self.agent_log() if line["from"] == "violation"]
 
     def agent_heard(self) -> list[Samples]:
         """End the agent, and return what each of its sessions was sent: 24 kHz mono."""

@@ -70,6 +70,23 @@ def test_a_late_transcript_does_not_cut_its_own_answer() -> None:
     assert (turn.state, actions) == (State.SPEAKING, [])
 
 
+def test_words_that_were_never_announced_cut_a_reply_that_was_sent_whole() -> None:
+    turn = after(*OPEN, WORDS, STARTED, ev.ReplyAudible(1), ev.ReplyEnded(1, 1))
+
+    actions = turn.step(WORDS)
+
+    assert (turn.state, actions) == (State.THINKING, [Drop(1)])
+
+
+def test_the_second_half_of_the_question_does_not_cut_its_answer() -> None:
+    question = (SPEECH, PAUSE, SPEECH, WORDS, PAUSE)
+    turn = after(*OPEN, *question, STARTED, ev.ReplyAudible(1), ev.ReplyEnded(1, 1))
+
+    turn.step(WORDS)
+
+    assert turn.state is State.SPEAKING
+
+
 def test_the_answer_to_words_over_a_reply_replaces_it() -> None:
     turn = after(*ANSWERED, SPEECH, PAUSE, WORDS, ev.ReplyEnded(1, 1))
 

@@ -107,7 +107,7 @@ TABLE: dict[str, tuple[ev.Event, list[Cell]]] = {
     ),
     "UserSaid": (
         ev.UserSaid(1, "words"),
-        [_, (LISTENING, []), _, _, (YIELDING, [])],
+        [_, (LISTENING, []), (THINKING, []), (SPEAKING, []), (YIELDING, [])],
     ),
     "ReplyStarted": (
         ev.ReplyStarted(1, 2),

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pivoice.turn import actions as act
 from pivoice.turn import events as ev
 from pivoice.turn.machine import State, Turn
-from pivoice.turn.states import Reply
 
 Ground = tuple[str, ...]
 """Names of groups of events, the keys of `EVENTS`."""
@@ -253,7 +252,7 @@ def _copy(turn: Turn) -> Turn:
     twin.__dict__.update(turn.__dict__)
     memory = turn.memory
     twin.memory = copy(memory)
-    twin.memory.replies = {n: Reply(r.ended, r.spoken_over, r.overtaken) for n, r in memory.replies.items()}
+    twin.memory.replies = {n: replace(r) for n, r in memory.replies.items()}
     twin.memory.tools = dict(memory.tools)
     twin.memory.kept = list(memory.kept)
     twin.memory.says = list(memory.says)
@@ -275,11 +274,11 @@ def _key(turn: Turn, world: World) -> object:
         ("no_microphone" in turn.faults, "no_speaker" in turn.faults),
         turn.dead < turn.highest and turn.highest not in memory.replies,
         tuple(
-            (serial == memory.audible, r.ended, r.spoken_over, r.overtaken)
+            (serial == memory.audible, r.ended, r.knows_words, r.spoken_over, r.overtaken)
             for serial, r in memory.replies.items()
         ),
         (memory.invited, memory.push_to_talk, memory.talking, memory.was_up, memory.kills_next),
-        (memory.user_speaking, memory.user_said, memory.user_had_turn, memory.goodbye),
+        (memory.user_speaking, memory.announced, memory.user_said, memory.user_had_turn, memory.goodbye),
         tuple((call_id, _rank(reply, order)) for call_id, reply in sorted(memory.tools.items())),
         tuple(sorted(answer.call_id for answer in memory.kept)),
         (memory.owed, len(memory.says), memory.say_sent),

@@ -1,0 +1,155 @@
+"""The whole device and its agent in one loop whose time jumps: real daemon, threads, socket, wake word.
+
+    async def main(world: World) -> None:
+        world.say(words, at_s=2.0)
+        await world.until(lambda: world.state == "speaking", 20)
+    live(main, tmp_path)
+
+Microphone and speaker are the product's simulated cards. Times are the loop's, which starts at 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import wave
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pivoice import config
+from pivoice.agent.simulated import Plan, SimulatedAgent, Turn
+from pivoice.agent.simulated_voice import load_voice, speech_directory
+from pivoice.audio import simulated
+from pivoice.config import Config
+from pivoice.daemon import Daemon
+from pivoice.simulation import JumpLoop, run_jumping
+from pivoice.wake.detector import Detector
+from tests.support.bed import resampled
+from tests.support.speech import load_speech
+
+Samples = NDArray[np.int16]
+T = TypeVar("T")
+MIC_HZ = 48_000
+
+
+class World:
+    """Everything there is. `lines`: what the daemon reported to watchers, in order."""
+
+    def __init__(
+        self,
+        loop: JumpLoop,
+        directory: Path,
+        settings: Config,
+        plan: Plan,
+        detectors: tuple[Detector, Detector] | None,
+    ) -> None:
+        self.loop = loop
+        self.agent = SimulatedAgent(plan)
+        self.lines: list[dict[str, Any]] = []
+        self._directory = directory
+        self._settings = settings
+        self._detectors = detectors
+
+    async def set_up(self) -> None:
+        await self.agent.start()
+        silence = self._directory / "room.wav"
+        with wave.open(str(silence), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(MIC_HZ)
+        names = f"simulated:{silence}", f"simulated:{self._directory}/speaker.wav"
+        given = self._settings
+        settings = replace(
+            given,
+            agent=replace(given.agent, url=self.agent.url),
+            audio=replace(given.audio, capture=names[0], playback=names[1]),
+            panel=replace(given.panel, driver="simulated"),
+            control=replace(given.control, socket=str(self._directory / "control.sock")),
+        )
+        self.mic, self.speaker = simulated.microphone(names[0]), simulated.speaker(names[1])
+        self.daemon = Daemon(settings, key="a-key", clock=self.loop.clock, detectors=self._detectors)
+        self.daemon.control.publish = self.lines.append  # type: ignore[method-assign]
+        self._running = asyncio.create_task(self.daemon.run(handle_signals=False))
+        await self.until(lambda: self.daemon.ears.beats > 0, 5)
+
+    async def tear_down(self) -> None:
+        self.daemon.stop()
+        await self._running
+        await self.agent.stop()
+
+    @property
+    def state(self) -> str:
+        return self.daemon.turn.state.value
+
+    def say(self, words: Samples | str, *, at_s: float | None = None) -> tuple[float, float]:
+        """Have the user say something (24 kHz samples, or the name of a speech); return (start, end)."""
+        samples = load_speech(words).at_rate(24_000) if isinstance(words, str) else words
+        start_s = self.loop.time() + 0.1 if at_s is None else at_s
+        self.mic.say(resampled(samples, 24_000, MIC_HZ), at_s=start_s)
+        return start_s, start_s + len(samples) / 24_000
+
+    async def until(self, is_true: Callable[[], bool], within_s: float) -> None:
+        """Let time pass until `is_true`."""
+        deadline_s = self.loop.time() + within_s
+        while not is_true():
+            assert self.loop.time() < deadline_s, f"not within {within_s} s; {self.lines[-12:]}"
+            await asyncio.sleep(0.005)
+
+    async def reach(self, state: str, within_s: float = 30.0) -> float:
+        """Let time pass until the turn is in `state`; return when."""
+        await self.until(lambda: self.state == state, within_s)
+        return self.loop.time()
+
+    def has(self, event: str, **match: object) -> bool:
+        """Return whether there was a line that is `event` and holds `match`."""
+        wanted = {"event": event, **match}
+        return any(wanted.items() <= each.items() for each in self.lines)
+
+    def line(self, event: str, **match: object) -> dict[str, Any]:
+        """Return the newest line that is `event` and holds `match`."""
+        wanted = {"event": event, **match}
+        found = [each for each in self.lines if wanted.items() <= each.items()]
+        assert found, f"no {wanted} in {self.lines}"
+        return found[-1]
+
+    def heard(self, from_s: float, to_s: float) -> Samples:
+        """Return what the speaker played then, at its own rate."""
+        if self.speaker.epoch_s is None:
+            return np.zeros(0, np.int16)
+        return self.speaker.heard(max(0, self.speaker.frame_at(from_s)), max(0, self.speaker.frame_at(to_s)))
+
+    def received(self, number: int = -1) -> Samples:
+        """Return the audio that the agent took in its newest (or any) session, 24 kHz."""
+        session = list(self.agent.sessions.values())[number]
+        return np.frombuffer(bytes(session.received), np.int16)
+
+
+def live(
+    main: Callable[[World], Coroutine[Any, Any, T]],
+    directory: Path,
+    *,
+    toml: str = "",
+    plan: Plan | None = None,
+    detectors: tuple[Detector, Detector] | None = None,
+) -> T:
+    """Run `main` in a world of its own, from power-on to power-off."""
+
+    async def run(loop: JumpLoop) -> T:
+        world = World(loop, directory, config.parse(toml), plan or answering("agent_short"), detectors)
+        await world.set_up()
+        try:
+            return await main(world)
+        finally:
+            await world.tear_down()
+
+    return run_jumping(run)
+
+
+def answering(*voices: str, **switches: Any) -> Plan:
+    """Return a plan whose agent answers with these speeches, one after the other."""
+    turns = [Turn(load_voice(speech_directory() / f"{name}.wav")) for name in voices]
+    return Plan(turns=turns, **switches)
