@@ -29,7 +29,7 @@
 #include <unistd.h>
 
 #define NS 1000000000LL
-#define STALL_POLL_NS (10 * NS / 1000) /* how often a stalled card looks whether it may go on */
+#define STALL_POLL_NS (NS / 100) /* how often a stalled card looks whether it may go on */
 
 struct card {
 	snd_pcm_ioplug_t io;
@@ -193,23 +193,17 @@ static int bed_start(snd_pcm_ioplug_t *io)
 static int bed_stop(snd_pcm_ioplug_t *io)
 {
 	struct card *c = io->private_data;
-	int64_t heard = frame_at(c, now_ns(c)) + 1 - c->base, left = (int64_t)io->appl_ptr - heard;
+	int64_t heard = c->base > frame_at(c, now_ns(c)) ? c->base : frame_at(c, now_ns(c)) + 1;
+	off_t end = (c->base + (int64_t)io->appl_ptr) * c->frame_bytes;
 	static const char zeros[65536];
-
 	if (io->state != SND_PCM_STATE_RUNNING && io->state != SND_PCM_STATE_DRAINING)
 		return 0;
-	note(c, c->base + heard, "stop");
+	note(c, heard, "stop");
 	if (io->stream == SND_PCM_STREAM_CAPTURE)
 		return 0;
-	for (off_t at = (c->base + heard) * c->frame_bytes; left > 0;) {
-		int64_t frames = sizeof zeros / c->frame_bytes;
-
-		frames = left < frames ? left : frames;
-		if (pwrite(c->file, zeros, frames * c->frame_bytes, at) < 0)
+	for (off_t at = heard * c->frame_bytes; at < end; at += sizeof zeros)
+		if (pwrite(c->file, zeros, end - at < (off_t)sizeof zeros ? end - at : (off_t)sizeof zeros, at) < 0)
 			return -errno;
-		at += frames * c->frame_bytes;
-		left -= frames;
-	}
 	return 0;
 }
 
@@ -236,9 +230,7 @@ static int bed_hw_params(snd_pcm_ioplug_t *io, snd_pcm_hw_params_t *params)
 
 static int bed_sw_params(snd_pcm_ioplug_t *io, snd_pcm_sw_params_t *params)
 {
-	struct card *c = io->private_data;
-
-	return snd_pcm_sw_params_get_avail_min(params, &c->avail_min);
+	return snd_pcm_sw_params_get_avail_min(params, &((struct card *)io->private_data)->avail_min);
 }
 
 static int bed_poll_revents(snd_pcm_ioplug_t *io, struct pollfd *fds, unsigned int count, unsigned short *revents)
@@ -273,10 +265,8 @@ static void release(struct card *c)
 
 static int bed_close(snd_pcm_ioplug_t *io)
 {
-	struct card *c = io->private_data;
-
-	note(c, frame_at(c, now_ns(c)), "close");
-	release(c);
+	note(io->private_data, frame_at(io->private_data, now_ns(io->private_data)), "close");
+	release(io->private_data);
 	return 0;
 }
 
