@@ -73,7 +73,7 @@ class AgentConfig:
     catch_up_rate: Annotated[float, Meta(ge=1, le=8)] = 2.0
     """Times real time at which audio waiting after a connect or a stall is sent."""
     daily_minutes: Annotated[float, Meta(ge=0, le=1440)] = 0.0
-    """Minutes of open session allowed a day; 0 sets no cap."""
+    """Minutes of open session a day after which no conversation is opened any more; 0 sets no cap."""
     turn_detection: TurnDetectionConfig = field(default_factory=TurnDetectionConfig)
 
 

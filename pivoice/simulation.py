@@ -10,6 +10,7 @@ Standard library only; knows no room.
 from __future__ import annotations
 
 import asyncio
+import os
 import selectors
 import threading
 from collections.abc import Callable, Coroutine
@@ -23,6 +24,13 @@ Ts = TypeVarTuple("Ts")
 _STUCK_S = 30.0  # real seconds a simulated thread may compute (or hang) before we say so
 
 
+def _taken_lock() -> threading.Lock:
+    """Return a lock to be released by one thread and taken by another, in turns."""
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
 @dataclass(eq=False)
 class _Waiter:
     """One simulated thread: what it waits for, and the baton that lets it run on."""
@@ -30,7 +38,7 @@ class _Waiter:
     name: str
     event: threading.Event | None = None
     until_s: float | None = None
-    baton: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    baton: threading.Lock = field(default_factory=_taken_lock)
 
     def is_due(self, now_s: float) -> bool:
         is_set = self.event is not None and self.event.is_set()
@@ -43,7 +51,7 @@ class JumpClock:
     def __init__(self) -> None:
         self.now_s = 0.0
         self._waiters: list[_Waiter] = []  # every live thread; touched only by whoever may run now
-        self._parked = threading.Semaphore(0)  # released by a thread when it waits again or ends
+        self._parked = _taken_lock()  # released by a thread when it waits again or ends
         self._local = threading.local()
 
     def monotonic(self) -> float:
@@ -146,7 +154,15 @@ class JumpLoop(asyncio.SelectorEventLoop):
 
 
 def run_jumping(main: Callable[[JumpLoop], Coroutine[Any, Any, T]]) -> T:
-    """Run `main(loop)` to its end in simulated time, which starts at 0."""
-    loop = JumpLoop()
-    with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        return runner.run(main(loop))
+    """Run `main(loop)` to its end in simulated time, which starts at 0.
+
+    On one core: threads that take turns are handed over three times faster without a second one
+    (an hour of 100 ms periods: 4.6 s against 15.3 s, x86-64, 2026-11).
+    """
+    loop, cores = JumpLoop(), os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            return runner.run(main(loop))
+    finally:
+        os.sched_setaffinity(0, cores)

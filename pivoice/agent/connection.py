@@ -173,7 +173,7 @@ async def open_connection(url: str, *, key: str, token_url: str, faults: Faults)
 
 def explain(error: Exception, url: str) -> AgentError:
     """Return our error, with its sentence, for one that opening a connection to `url` raised."""
-    host = urlsplit(url).hostname or url
+    host = urlsplit(url).netloc.rpartition("@")[2] or url
     if isinstance(error, InvalidStatus):
         return _explain_status(error.response.status_code, host)
     if isinstance(error, InvalidURI | ValueError) and not isinstance(error, OSError):

@@ -193,7 +193,8 @@ class Conversation:
                 self._hello.voice = ""
             except LinkError as error:
                 self._attempts += 1
-                logger.info("cannot connect to the agent (attempt %d): %s", self._attempts, error)
+                level = logging.WARNING if self._attempts == 1 else logging.DEBUG
+                logger.log(level, "cannot connect to the agent (attempt %d): %s", self._attempts, error)
                 self._on_state("retrying", reason=str(error))
                 if self._has_tried_enough():
                     raise

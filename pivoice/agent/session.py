@@ -107,7 +107,7 @@ class Session:
                 "wait until tomorrow or raise agent.daily_minutes"
             )
             self._tell("lost", reason=reason)
-            self._doors.post(turn.SessionLost(session, reason))
+            self._doors.post(turn.SessionLost(session, reason, cap=True))
             return
         left, self._left = self._left, None
         if left is not None and now_s - left.since_s > RESUME_WINDOW_S:

@@ -328,14 +328,14 @@ def _library(name: str, doing: str) -> Any:
     return library
 
 
-_Handler = ctypes.CFUNCTYPE(
-    None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p
-)
-_ignore = _Handler(lambda *_: None)  # libasound keeps the pointer: so must we
-
-
 @functools.cache
 def _silence_libasound() -> None:
-    """Keep "ALSA lib ..." lines off stderr: several for every failed open, and the errors say why."""
+    """Keep "ALSA lib ..." lines off stderr: several for every failed open, and the errors say why.
+
+    The handler is a C function that ignores its arguments, never a Python one: libasound calls it while it
+    holds a lock of its own, and a Python callback may pass the GIL on to the other audio thread, which then
+    waits for that lock with the GIL in hand. The whole process stands still (seen on trixie, 2026-11).
+    """
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(_ignore)
+        nothing = ctypes.cast(ctypes.CDLL(None).getpid, ctypes.c_void_p)
+        ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(nothing)

@@ -23,7 +23,7 @@ from pivoice.turn.events import (
     ToolFinished,
     UserSaid,
 )
-from pivoice.turn.floor import BAD_KEY, NO_NETWORK, Floor, Row
+from pivoice.turn.floor import BAD_KEY, CAP, NO_NETWORK, Floor, Row
 from pivoice.turn.states import Deadline, Link, State
 
 
@@ -34,7 +34,7 @@ def session_ready(floor: Floor, event: SessionReady) -> None:
     forgot = memory.was_up and not event.resumed
     floor.link = Link.UP
     memory.was_up = True
-    floor.faults -= {BAD_KEY, NO_NETWORK}
+    floor.faults -= {BAD_KEY, CAP, NO_NETWORK}
     if forgot:
         _start_afresh(floor)
     for answer in memory.kept:
@@ -101,7 +101,7 @@ def _cut_off_replies(floor: Floor) -> None:
 
 def session_lost(floor: Floor, event: SessionLost) -> None:
     memory = floor.memory
-    floor.faults.add(BAD_KEY if event.auth else NO_NETWORK)
+    floor.faults.add(BAD_KEY if event.auth else CAP if event.cap else NO_NETWORK)
     floor.link = Link.DOWN
     if not floor.is_audible:
         floor.hang_up("error")

@@ -131,6 +131,8 @@ class SessionLost(Event):
     reason: str
     auth: bool = False
     """The key was refused: a matter for the owner."""
+    cap: bool = False
+    """The day's minutes are used up."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ NO_MICROPHONE = "no_microphone"
 NO_SPEAKER = "no_speaker"
 NO_NETWORK = "no_network"
 BAD_KEY = "bad_key"
+CAP = "cap"
 RINGING = "ringing"
 
 RINGS = 20
@@ -142,7 +143,7 @@ class Floor:
         self.session += 1
         self.link = Link.CONNECTING
         self.memory.was_up = False
-        self.faults.discard(NO_NETWORK)
+        self.faults -= {CAP, NO_NETWORK}
         self.ask(Connect(self.session))
 
     def drop(self, through: int) -> None:

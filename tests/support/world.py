@@ -33,7 +33,7 @@ from tests.support.speech import load_speech
 
 Samples = NDArray[np.int16]
 T = TypeVar("T")
-MIC_HZ = 48_000
+MIC_HZ = 16_000
 
 
 class World:
@@ -133,13 +133,20 @@ def live(
     directory: Path,
     *,
     toml: str = "",
+    period_ms: int | None = None,
     plan: Plan | None = None,
     detectors: tuple[Detector, Detector] | None = None,
 ) -> T:
-    """Run `main` in a world of its own, from power-on to power-off."""
+    """Run `main` in a world of its own, from power-on to power-off.
+
+    `period_ms`: also longer than the configuration allows, where days pass.
+    """
 
     async def run(loop: JumpLoop) -> T:
-        world = World(loop, directory, config.parse(toml), plan or answering("agent_short"), detectors)
+        settings = config.parse(toml)
+        if period_ms:
+            settings = replace(settings, audio=replace(settings.audio, period_ms=period_ms))
+        world = World(loop, directory, settings, plan or answering("agent_short"), detectors)
         await world.set_up()
         try:
             return await main(world)

@@ -1,0 +1,67 @@
+"""A whole day in seconds: the real daemon, its threads and its socket, in time that jumps."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+
+from pivoice.wake.simulated import SimulatedDetector, Word
+from tests.support.speech import load_speech
+from tests.support.world import World, answering, live
+
+HOUR_S = 3600.0
+TOML = '[audio]\necho = "none"\n'
+PERIOD_MS = 400  # no card has such, but a day is 4.3 million of 20 ms and 216,000 of these
+LOUD_WAKE = np.full(2400, 30_000, np.int16)  # 0.1 s that the simulated detector takes for the wake word
+
+
+def test_a_day_with_a_conversation_every_two_hours_leaves_nothing_open(tmp_path: Path):
+    question = load_speech("user_weather").at_rate(24_000)
+    breath = np.concatenate([LOUD_WAKE, np.zeros(1200, np.int16), question])
+
+    async def main(world: World) -> None:
+        for hour in range(0, 24, 2):
+            world.say(breath, at_s=hour * HOUR_S + 600)
+        await asyncio.sleep(11 * HOUR_S)
+        world.agent.drop()  # nobody is connected: nothing happens
+        await asyncio.sleep(13 * HOUR_S - world.loop.time() % 1)
+
+        sessions = list(world.agent.sessions.values())
+        open_s = sum(
+            seconds for seconds in (each.arrivals[-1][0] - each.began_s for each in sessions if each.arrivals)
+        )
+        assert len(sessions) == 12 + 4
+        assert not world.agent.open_sessions and world.agent.open_sockets == 0
+        assert open_s < 16 * 30, "a session stayed open"
+        assert sum(each["event"] == "state" and each["state"] == "speaking" for each in world.lines) == 12
+        assert world.state == "idle"
+        assert world.daemon.ears.xruns == 0
+        assert len(asyncio.all_tasks(world.loop)) < 12, "tasks pile up"
+        assert not world.agent.violations
+
+    false_wakes = [
+        Word(round(at_s * 16_000), round((at_s + 0.1) * 16_000)) for at_s in (1800, 20_000, 40_000, 80_000)
+    ]
+    detectors = SimulatedDetector(loud_lsb=29_000, words=false_wakes), SimulatedDetector()
+    live(main, tmp_path, toml=TOML, period_ms=PERIOD_MS, plan=answering("agent_weather"), detectors=detectors)
+
+
+def test_a_microphone_unplugged_for_an_hour_is_found_again_and_a_busy_night_is_not_logged_full(
+    tmp_path: Path,
+):
+    async def main(world: World) -> None:
+        await asyncio.sleep(60)
+        world.mic.unplug()
+        await asyncio.sleep(1)
+        assert "no_microphone" in world.daemon.status()["conditions"]
+
+        await asyncio.sleep(HOUR_S)
+        world.mic.replug()
+        await asyncio.sleep(6)
+
+        assert world.daemon.status()["hears"]
+        assert sum(each["event"] == "state" for each in world.lines) <= 4
+
+    live(main, tmp_path, toml=TOML, period_ms=PERIOD_MS, detectors=(SimulatedDetector(), SimulatedDetector()))
