@@ -29,7 +29,7 @@ from pivoice.tools.builtin import end_conversation_tool, get_time_tool
 from pivoice.tools.registry import Registry
 from pivoice.turn import actions, events
 from pivoice.turn.machine import Deadlines, Link, State, Turn
-from pivoice.wake.detector import Detector, open_detector
+from pivoice.wake.detector import Detector, WakePolicy, open_detector
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,13 @@ class Daemon:
         room = {**doors, "spoken": spoken, "gate": gate}
         self.uplink = Uplink(capacity_s=UPLINK_S + config.wake.preroll_ms / 1000)
         self.ears = Ears(
-            audio=config.audio, wake=config.wake, detector=near, far_detector=far, uplink=self.uplink, **room
+            audio=config.audio,
+            wake=config.wake,
+            detector=near,
+            far_detector=far,
+            policy=WakePolicy(threshold=config.wake.threshold, refractory_s=config.wake.refractory_s),
+            uplink=self.uplink,
+            **room,
         )
         self.mouth = Mouth(audio=config.audio, **room)
         self.tools = Registry(
@@ -384,6 +390,7 @@ class Daemon:
         """What `pivoice ctl metrics` prints: counters since the start, and latencies in ms."""
         return {
             "capture_xruns": self.ears.xruns,
+            "wakes_in_own_voice": self.ears.ignored_wakes,
             "playback_xruns": self.mouth.xruns,
             "uplink_dropped_frames": self.uplink.dropped_frames,
             "ignored_events": dict(self.turn.ignored),

@@ -50,8 +50,6 @@ def modules_of(path: Path) -> set[str]:
 def test_a_room_imports_itself_and_what_lies_below(room: str):
     for path in (PACKAGE / room).glob("*.py"):
         strange = {m for m in modules_of(path) if m.split(".")[0] != room} - LOWER
-        # the microphone's thread runs the wake word; it may know the interface, not an engine
-        strange -= {"wake.detector"} if path.name == "capture.py" else set()
 
         assert not strange, f"{path.relative_to(PACKAGE)} imports {strange}"
 

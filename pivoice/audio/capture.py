@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
@@ -25,7 +26,6 @@ from pivoice.clock import Clock
 from pivoice.config import AudioConfig, WakeConfig
 from pivoice.errors import DeviceError
 from pivoice.turn.events import CaptureFound, CaptureLost, Event, Valve, WakeHeard
-from pivoice.wake.detector import Detector, WakePolicy
 
 __all__ = ["Ears", "HalfDuplexGate"]
 
@@ -43,6 +43,22 @@ XRUN_WARNING_S = 60.0
 _SLACK_S = 1e-6
 
 
+class Detector(Protocol):
+    """What hears the wake word: the wake room's, as far as this room needs to know it."""
+
+    block_frames: int
+    models: tuple[str, ...]
+
+    def score(self, block: Samples) -> dict[str, float]: ...
+    def reset(self) -> None: ...
+
+
+class Policy(Protocol):
+    """What makes a decision of scores: the wake room's."""
+
+    def decide(self, scores: Mapping[str, float], now_s: float) -> tuple[str, float] | None: ...
+
+
 class Ears:
     """The microphone and all that listens to it. Public methods: event loop, they return at once."""
 
@@ -53,6 +69,7 @@ class Ears:
         wake: WakeConfig,
         detector: Detector | None,
         far_detector: Detector | None,
+        policy: Policy,
         clock: Clock,
         post: Post,
         report: Report,
@@ -71,7 +88,7 @@ class Ears:
         self._ring = PreRoll(capacity_s=RING_S)
         self._feed = UplinkFeed(self._ring, uplink, gate=gate, preroll_ms=wake.preroll_ms)
         own_voice = _OwnVoice(far_detector, spoken, gate, wake.threshold)
-        self._wake = _WakeEar(wake, detector, own_voice, clock=clock, post=post, report=report)
+        self._wake = _WakeEar(detector, policy, own_voice, clock=clock, post=post, report=report)
         self._echo: EchoStage = NoEchoStage()
         self._orders: deque[Callable[[], None]] = deque()  # event loop in, capture thread out
         self._door = threading.Event()  # something changed: look
@@ -286,8 +303,8 @@ class _WakeEar:
 
     def __init__(
         self,
-        wake: WakeConfig,
         detector: Detector | None,
+        policy: Policy,
         own_voice: _OwnVoice,
         *,
         clock: Clock,
@@ -303,7 +320,7 @@ class _WakeEar:
         self._clock = clock
         self._post = post
         self._report = report
-        self._policy = WakePolicy(threshold=wake.threshold, refractory_s=wake.refractory_s)
+        self._policy = policy
         self._rest = np.zeros(0, np.int16)
 
     def reset(self) -> None:

@@ -19,6 +19,7 @@ from pivoice.audio.simulated import Microphone, microphone
 from pivoice.config import AudioConfig, WakeConfig
 from pivoice.simulation import JumpLoop, run_jumping
 from pivoice.turn.events import CaptureFound, CaptureLost, Event, Valve, WakeHeard
+from pivoice.wake.detector import WakePolicy
 from tests.audio.fakes import Diary, MarkDetector, noise, write_wav
 
 EAR_HZ, WIRE_HZ = 16000, 24000
@@ -73,6 +74,7 @@ class House:
                 wake=self.wake,
                 detector=self.detector,
                 far_detector=self.far_detector,
+                policy=WakePolicy(threshold=self.wake.threshold, refractory_s=self.wake.refractory_s),
                 clock=loop.clock,
                 post=post,
                 report=self.diary.report,

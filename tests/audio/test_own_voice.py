@@ -15,7 +15,7 @@ from pivoice.audio.playback import Mouth
 from pivoice.config import AudioConfig, WakeConfig
 from pivoice.simulation import JumpLoop, run_jumping
 from pivoice.turn.events import WakeHeard
-from pivoice.wake.detector import open_detector
+from pivoice.wake.detector import WakePolicy, open_detector
 from tests.audio.fakes import Diary, write_wav
 from tests.support.speech import load_speech
 
@@ -39,6 +39,7 @@ def overhear(tmp_path: Path, room: Samples, *, reply: str) -> Diary:
             wake=wake,
             detector=open_detector(wake),
             far_detector=open_detector(wake),
+            policy=WakePolicy(threshold=wake.threshold, refractory_s=wake.refractory_s),
             clock=loop.clock,
             post=diary.post,
             report=diary.report,
