@@ -31,8 +31,7 @@ Command = Callable[[Line], Line | Awaitable[Line]]
 
 _LINE_BYTES = 65536  # longest request; the longest honest one is a `say` of a few hundred words
 _DISCARDED_BYTES = 16 * 2**20  # read and thrown away after that, so that the caller gets to read why
-_LINGER_S = 2.0
-_FAREWELL_S = 0.3
+_LINGER_S, _FAREWELL_S = 2.0, 0.3
 _WATCH_LINES = 1000  # kept for a watcher that reads slowly: several conversations' worth
 _MOST_CALLERS = 64
 _NOT_RUNNING = "is pivoice running? (systemctl status pivoice)"
@@ -84,9 +83,9 @@ class Control:
         with contextlib.suppress(OSError):
             if self._path.stat().st_ino == self._inode:  # not another daemon's by now
                 self._path.unlink()
+        writers = list(self._callers.values())
         for watcher in self._watchers:
             watcher.flush()
-        writers = list(self._callers.values())
         for task in self._callers:
             task.cancel()
         await asyncio.gather(*self._callers, return_exceptions=True)
@@ -114,9 +113,7 @@ class Control:
         self._callers[task] = writer
         try:
             if len(self._callers) > _MOST_CALLERS:
-                writer.write(
-                    _encoded({"error": f"{_MOST_CALLERS} callers at once are the most; hang up some"})
-                )
+                writer.write(_encoded({"error": f"{_MOST_CALLERS} callers at once are the most; hang up"}))
                 await writer.drain()
             else:
                 await self._converse(reader, writer)
@@ -316,8 +313,7 @@ def _suggestion(name: str, known: Sequence[str]) -> str:
 
 def _shown(text: str | bytes) -> str:
     """Quote the beginning of what a caller sent."""
-    shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    shown = shown.strip()
+    shown = (text.decode("utf-8", "replace") if isinstance(text, bytes) else text).strip()
     return repr(shown if len(shown) <= 40 else shown[:40] + "...")
 
 

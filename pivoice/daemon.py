@@ -112,7 +112,7 @@ class Daemon:
         await self.control.start()
         self.panel = open_panel(self.config.panel, post=self.post, on_long_press=self._toggle_mute)
         self.panel.show(PATTERNS["starting"])
-        self._watchdog = asyncio.create_task(self._feed_watchdog(), name="watchdog")
+        self._watchdog = asyncio.create_task(service.feed_watchdog(self._sign_of_life), name="watchdog")
         self.mouth.start()
         self.ears.start()
         self._show()
@@ -261,18 +261,13 @@ class Daemon:
         async def run() -> None:
             answer = await self.tools.run(call.name, call.arguments)
             self.post(events.ToolFinished(call.session, call.call_id, answer.text, answer.is_error))
-            if self._goodbye_asked:
-                self._goodbye_asked = False
-                self.post(events.GoodbyeAsked(call.session))
 
         task = asyncio.create_task(run(), name=f"tool {call.name}")
         self._running_tools.add(task)
         task.add_done_callback(self._running_tools.discard)
 
-    _goodbye_asked = False
-
     def _say_goodbye(self) -> None:
-        self._goodbye_asked = True
+        self.post(events.GoodbyeAsked(self.turn.session))
 
     # --- what is seen ---
 
@@ -323,20 +318,9 @@ class Daemon:
     def _echo(self) -> str:
         return "half_duplex" if self.config.audio.echo == "auto" else self.config.audio.echo
 
-    async def _feed_watchdog(self) -> None:
-        """Feed systemd's watchdog while microphone periods arrive and are consumed.
-
-        While muted, or while a lost card is retried, there are none: then the loop feeds it.
-        """
-        interval_s = service.watchdog_interval_s()
-        if interval_s is None:
-            return
-        seen = -1
-        while True:
-            if self.ears.beats != seen or not self.ears.is_open:
-                service.notify_watchdog()
-            seen = self.ears.beats
-            await asyncio.sleep(interval_s / 3)
+    def _sign_of_life(self) -> object:
+        """Return what changes while the microphone is heard, or a lost one is retried; None when muted."""
+        return None if self.turn.muted else (self.ears.beats, self.ears.attempts)
 
     # --- control ---
 

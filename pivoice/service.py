@@ -5,6 +5,7 @@ Any thread. systemd-python is imported here alone; a machine without it can run 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
@@ -51,6 +52,23 @@ def watchdog_interval_s() -> float | None:
     except (KeyError, ValueError):
         return None
     return interval_s if interval_s > 0 else None
+
+
+async def feed_watchdog(sign_of_life: Callable[[], object]) -> None:
+    """Tell systemd's watchdog, for ever, that we are alive, as long as `sign_of_life` returns something new.
+
+    None from it means that there is nothing to look at: then the running loop is sign enough.
+    """
+    interval_s = watchdog_interval_s()
+    if interval_s is None:
+        return
+    seen: object = None
+    while True:
+        now = sign_of_life()
+        if now is None or now != seen:
+            notify_watchdog()
+        seen = now
+        await asyncio.sleep(interval_s / 3)
 
 
 def limit_threads(environment: MutableMapping[str, str] = os.environ) -> None:

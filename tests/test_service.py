@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import itertools
 import logging
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pivoice import service
+from pivoice.simulation import JumpLoop, run_jumping
 
 TOLD = (
     "from pivoice import service; service.notify_ready(); service.notify_status('hears;\\nwaiting');"
@@ -192,3 +196,45 @@ def test_a_flood_of_different_warnings_does_not_grow_without_bound() -> None:
         log.said(f"a warning of kind {number}")
 
     assert len(log.seldom._repeats) == 256
+
+
+@pytest.fixture
+def watched(systemd: socket.socket) -> Iterator[socket.socket]:
+    """Systemd, which kills us after 30 s without a sign."""
+    before = dict(os.environ)
+    os.environ.update(NOTIFY_SOCKET=systemd.getsockname(), WATCHDOG_USEC="30000000")
+    os.environ.pop("WATCHDOG_PID", None)
+    yield systemd
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def fed(systemd: socket.socket, sign_of_life: Callable[[], object]) -> int:
+    """Return how often the watchdog is fed in a minute."""
+
+    async def main(loop: JumpLoop) -> None:
+        feeding = asyncio.create_task(service.feed_watchdog(sign_of_life))
+        await asyncio.sleep(60)
+        feeding.cancel()
+
+    run_jumping(main)
+    count = 0
+    systemd.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while systemd.recv(4096) == b"WATCHDOG=1":
+            count += 1
+    return count
+
+
+def test_periods_that_arrive_feed_the_watchdog(watched: socket.socket) -> None:
+    beats = itertools.count()
+
+    assert fed(watched, lambda: next(beats)) >= 6
+
+
+def test_a_microphone_that_stands_still_starves_the_watchdog(watched: socket.socket) -> None:
+    assert fed(watched, lambda: 17) == 1
+
+
+def test_while_muted_the_loop_feeds_the_watchdog(watched: socket.socket) -> None:
+    assert fed(watched, lambda: None) >= 6

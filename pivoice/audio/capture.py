@@ -79,6 +79,8 @@ class Ears:
     ) -> None:
         self.beats = 0
         """Periods captured and consumed: what the watchdog eats."""
+        self.attempts = 0
+        """How often the microphone was opened, or tried to be."""
         self.is_open = False
         self._audio = audio
         self._clock = clock
@@ -196,6 +198,7 @@ class Ears:
 
     def _listen(self) -> None:
         """Open the microphone and hear until stopped or muted; closed when this returns or raises."""
+        self.attempts += 1
         pcm = self._pcm = open_capture(self._audio.capture, self._audio, self._clock)
         try:
             self.is_open = True
