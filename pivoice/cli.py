@@ -94,8 +94,12 @@ def _run(options: argparse.Namespace) -> int:
         error.path = error.path or path
         service.notify_status(str(error).splitlines()[0])
         raise
-    asyncio.run(daemon.run())
-    return 0
+    runner = asyncio.Runner()
+    runner.run(daemon.run())
+    # Everything of ours is closed by now. A name server that does not answer may hold one of asyncio's
+    # threads for 20 s yet, and whoever stops us was promised 3 s: leave without waiting for it.
+    logging.shutdown()
+    os._exit(0)
 
 
 def _config(options: argparse.Namespace) -> int:

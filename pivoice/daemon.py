@@ -17,14 +17,16 @@ from typing import Any
 from pivoice import __version__, service
 from pivoice.agent.session import Session
 from pivoice.audio.buffers import SpokenRing, Uplink
-from pivoice.audio.capture import Ears, HalfDuplexGate
+from pivoice.audio.capture import Ears
+from pivoice.audio.gate import HalfDuplexGate
 from pivoice.audio.playback import Mouth
 from pivoice.clock import Clock, SystemClock
+from pivoice.commands import ARGUMENTS, commands_for
 from pivoice.config import Config
 from pivoice.control import Control
 from pivoice.latency import Latencies
 from pivoice.panel.panel import open_panel
-from pivoice.panel.patterns import PATTERNS, Pattern, pattern_for
+from pivoice.panel.patterns import Pattern, pattern_for
 from pivoice.tools.builtin import end_conversation_tool, get_time_tool
 from pivoice.tools.registry import Registry
 from pivoice.turn import actions, events
@@ -34,7 +36,7 @@ from pivoice.wake.detector import Detector, WakePolicy, open_detector
 logger = logging.getLogger(__name__)
 
 UPLINK_S = 6.0  # what is kept while the link is made: 5 s of connecting, and the hops around it
-STOP_S = 2.5  # all of stopping; systemd and the user are promised 3 s
+STOP_S = 2.4  # all of stopping; systemd and the user are promised 3 s
 
 
 class Daemon:
@@ -88,11 +90,13 @@ class Daemon:
             play=self.mouth.play,
             end_reply=self.mouth.end,
         )
-        self.control = Control(config.control.socket, self._commands(), arguments={"say": ["text"]})
+        self.control = Control(config.control.socket, commands_for(self), arguments=ARGUMENTS)
         self.control.on_watchers = self._watched
         self.latencies = Latencies()
         self._inbox: deque[events.Event] = deque()
         self._is_stepping = False
+        self._is_closing = False
+        self._is_starting = True  # until the microphone is found, or lost
         self._deadline: asyncio.TimerHandle | None = None
         self._armed_serial = -1
         self._running_tools: set[asyncio.Task[None]] = set()
@@ -111,13 +115,12 @@ class Daemon:
                 self._loop.add_signal_handler(number, self._stopping.set)
         await self.control.start()
         self.panel = open_panel(self.config.panel, post=self.post, on_long_press=self._toggle_mute)
-        self.panel.show(PATTERNS["starting"])
         self._watchdog = asyncio.create_task(service.feed_watchdog(self._sign_of_life), name="watchdog")
         self.mouth.start()
         self.ears.start()
         self._show()
         service.notify_ready()
-        logger.info("pivoice %s: wake %s, echo %s", __version__, self.ears.listens_for, self._echo)
+        logger.info("pivoice %s: wake %s, echo %s", __version__, self.ears.listens_for, self.echo)
         try:
             await self._stopping.wait()
         finally:
@@ -128,7 +131,8 @@ class Daemon:
         self._stopping.set()
 
     async def _close(self) -> None:
-        """Silence first, then the session, which costs money, then the rest; bounded."""
+        """Silence first, then the session, which costs money, and the cards, then the rest; bounded."""
+        self._is_closing = True
         service.notify_stopping()
         self.mouth.stop()
         self.ears.stop()
@@ -137,15 +141,24 @@ class Daemon:
             self._deadline.cancel()
         for task in self._running_tools:
             task.cancel()
+        await asyncio.gather(self._end_session(), self._let_threads_end())
+        await self.control.close()
+        self.panel.close()
+        logger.info("stopped")
+
+    async def _end_session(self) -> None:
         try:
             async with asyncio.timeout(STOP_S):
                 await self.session.close()
         except TimeoutError:
             logger.warning("the session did not end within %.1f s; the server closes it within 30 s", STOP_S)
-        await self.control.close()
-        self.panel.close()
-        await asyncio.gather(*(asyncio.to_thread(room.join, 0.5) for room in (self.mouth, self.ears)))
-        logger.info("stopped")
+
+    async def _let_threads_end(self) -> None:
+        """Wait until both cards are closed; a card that hangs is left to the end of the process."""
+        for _ in range(round(STOP_S / 0.01)):
+            if not (self.mouth.is_running or self.ears.is_running):
+                break
+            await asyncio.sleep(0.01)
 
     # --- doors ---
 
@@ -179,6 +192,8 @@ class Daemon:
 
     def _accept(self, event: events.Event) -> None:
         """Step the machine with `event`, and with whatever its actions cause, one at a time."""
+        if self._is_closing:
+            return  # a wake word heard now would open a session that nobody closes
         self._inbox.append(event)
         if self._is_stepping:
             return
@@ -190,10 +205,15 @@ class Daemon:
             self._is_stepping = False
 
     def _step(self, event: events.Event) -> None:
-        before = self.turn.state
+        if isinstance(event, events.CaptureFound | events.CaptureLost):
+            self._is_starting = False
+        before, could_connect = self.turn.state, "no_network" not in self.turn.conditions
         for action in self.turn.step(event):
             logger.debug("= %s", action)
-            self._perform(action)
+            try:
+                self._perform(action)
+            except Exception:  # the top of a turn: one room's mistake must not leave it without a deadline
+                logger.exception("%s went wrong", action)
         self.ears.set_valve(self.turn.uplink)
         self.ears.set_muted(not self.turn.wants_microphone)
         self.mouth.set_ducked(self.turn.is_ducked)
@@ -203,6 +223,12 @@ class Daemon:
             cause = type(event).__name__
             logger.info("turn %d: %s -> %s (%s)", self._turns, before.value, self.turn.state.value, cause)
         self._note(event)
+        if (
+            could_connect
+            and "no_network" in self.turn.conditions
+            and isinstance(event, events.DeadlinePassed)
+        ):
+            logger.error("no conversation: the agent was not ready in %g s", self.config.turn.connect_s)
         self._show(cause=type(event).__name__)
 
     def _perform(self, action: actions.Action) -> None:
@@ -225,6 +251,7 @@ class Daemon:
             case actions.CancelTools():
                 for task in self._running_tools:
                     task.cancel()
+                self.session.cancel_tools()
             case actions.SendToolResult(call_id, result, is_error):
                 self.session.send_tool_result(call_id, result, is_error)
             case actions.Say(text):
@@ -280,8 +307,8 @@ class Daemon:
         self._shown = now
         light = self._light()
         self.panel.show(light)
-        service.notify_status(self._sentence())
-        self._observe("state", {**self._outline(), "cause": cause})
+        service.notify_status(self.sentence())
+        self._observe("state", {**self.outline(), "cause": cause})
 
     def _light(self) -> Pattern:
         turn = self.turn
@@ -292,9 +319,16 @@ class Daemon:
         """What the light shows besides the state; a link that comes back is told from a new one."""
         turn = self.turn
         is_back = turn.link is Link.CONNECTING and turn.memory.was_up
-        return turn.conditions | {"reconnecting"} if is_back else turn.conditions
+        more = {"reconnecting": is_back, "starting": self._is_starting and turn.state is State.IDLE}
+        return turn.conditions | {name for name, holds in more.items() if holds}
 
-    def _outline(self) -> dict[str, object]:
+    @property
+    def hears(self) -> bool:
+        """Whether the microphone is open and heard."""
+        return self.ears.is_open and not self._conditions & {"starting", "no_microphone"}
+
+    def outline(self) -> dict[str, object]:
+        """Return who has the floor and what the light shows: `ctl watch` tells it at every change."""
         turn, light = self.turn, self._light()
         return {
             "state": turn.state.value,
@@ -304,18 +338,21 @@ class Daemon:
             "light": {"pattern": light.name, "colour": list(light.colour), "style": light.style},
         }
 
-    def _sentence(self) -> str:
+    def sentence(self) -> str:
         """What `systemctl status` says: whether it hears."""
-        if "no_microphone" in self.turn.conditions:
-            return f"no microphone: {self.config.audio.capture!r} is being retried"
         if self.turn.muted:
             return "muted: the microphone is closed"
+        if "no_microphone" in self.turn.conditions:
+            return f"no microphone: {self.config.audio.capture!r} is being retried"
+        if self._is_starting:
+            return f"opening the microphone {self.config.audio.capture!r}"
         if self.turn.state is State.IDLE:
             return f"hears; waiting for {self.ears.listens_for}"
         return f"in a conversation: {self.turn.state.value}"
 
     @property
-    def _echo(self) -> str:
+    def echo(self) -> str:
+        """Return what `audio.echo` stands for; "auto" is half duplex until there is a canceller."""
         return "half_duplex" if self.config.audio.echo == "auto" else self.config.audio.echo
 
     def _sign_of_life(self) -> object:
@@ -328,58 +365,9 @@ class Daemon:
         """Wake scores cross the threads' border only while somebody looks at them."""
         self.ears.watching = watchers > 0
 
-    def _commands(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
-        def posting(event: events.Event) -> Callable[[dict[str, Any]], dict[str, Any]]:
-            def command(_: dict[str, Any]) -> dict[str, Any]:
-                self.post(event)
-                return {"state": self.turn.state.value, "muted": self.turn.muted}
-
-            return command
-
-        return {
-            "status": lambda _: self.status(),
-            "metrics": lambda _: self.metrics(),
-            "wake": posting(events.WakeAsked()),
-            "stop": posting(events.StopAsked()),
-            "hush": posting(events.HushAsked()),
-            "mute": posting(events.MuteChanged(True)),
-            "unmute": posting(events.MuteChanged(False)),
-            "say": self._say,
-        }
-
-    def _say(self, request: dict[str, Any]) -> dict[str, Any]:
-        text = request.get("text")
-        if not isinstance(text, str) or not text.strip():
-            return {"error": f'say needs "text", what the agent should say; got {text!r}'}
-        self.post(events.SayAsked(text))
-        return {"state": self.turn.state.value}
-
     def _toggle_mute(self) -> None:
         """A long press, in the panel's own thread."""
         self._hop(lambda: self.post(events.MuteChanged(not self.turn.muted)))
-
-    def status(self) -> dict[str, Any]:
-        """What `pivoice ctl status` prints."""
-        return {
-            "version": __version__,
-            **self._outline(),
-            "hears": self.ears.is_open and "no_microphone" not in self.turn.conditions,
-            "wake": self.ears.listens_for,
-            "echo": self._echo,
-            "session": self.session.status(),
-            "status": self._sentence(),
-        }
-
-    def metrics(self) -> dict[str, Any]:
-        """What `pivoice ctl metrics` prints: counters since the start, and latencies in ms."""
-        return {
-            "capture_xruns": self.ears.xruns,
-            "wakes_in_own_voice": self.ears.ignored_wakes,
-            "playback_xruns": self.mouth.xruns,
-            "uplink_dropped_frames": self.uplink.dropped_frames,
-            "ignored_events": dict(self.turn.ignored),
-            "latencies_ms": self.latencies.summary(),
-        }
 
 
 def _deadlines(config: Config) -> Deadlines:

@@ -44,10 +44,13 @@ class Latencies:
 
     def __init__(self) -> None:
         self._open: dict[str, float] = {}
+        self._is_ready = False
         self._measured: dict[str, deque[float]] = {}
 
     def observe(self, line: Mapping[str, object]) -> list[dict[str, object]]:
         """Take one observation; return the latencies that it completes: {"name", "ms"}."""
+        if line.get("ignored"):
+            return []
         done: list[dict[str, object]] = []
         time_s = line["time_s"]
         assert isinstance(time_s, float | int), f"an observation without a time: {line}"
@@ -56,10 +59,19 @@ class Latencies:
                 ms = round(1000 * (time_s - self._open.pop(span.name)), 1)
                 self._measured.setdefault(span.name, deque(maxlen=_KEPT)).append(ms)
                 done.append({"name": span.name, "ms": ms})
+        self._follow(line)
         for span in _SPANS:
-            if span.start.items() <= line.items():
+            if span.start.items() <= line.items() and not (line["event"] == "wake" and self._is_ready):
                 self._open[span.name] = time_s
         return done
+
+    def _follow(self, line: Mapping[str, object]) -> None:
+        """Keep in mind whether there is a conversation: nothing is measured from one to the next."""
+        if line["event"] == "session":
+            self._is_ready = line["state"] in ("ready", "resumed")
+        elif line["event"] == "state" and line["state"] == "idle":
+            self._is_ready = False
+            self._open.clear()
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Return, for each kind measured, how many there were, their median and their worst."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, MutableMapping
@@ -103,11 +104,13 @@ class _Repeats:
     held_back: int = 0
 
 
+_NUMBER = re.compile(r"\d+(\.\d+)?")
+
+
 class Seldom(logging.Filter):
     """Lets a WARNING through once, then again after `every_s` with the count of those held back.
 
-    Two warnings are the same when their text before the arguments is, so that a number that changes
-    ("3 xruns", "4 xruns") does not make it new. Other levels always pass.
+    Two warnings are the same when they differ in numbers only. Other levels always pass.
     """
 
     _MOST = 256  # kinds remembered; beyond that the oldest may be said again too early
@@ -121,9 +124,7 @@ class Seldom(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno != logging.WARNING:
             return True
-        template = str(record.msg)
-        # "%s" alone says nothing about what it is
-        kind = (record.name, template if len(template) > 8 else record.getMessage())
+        kind = (record.name, _NUMBER.sub("#", record.getMessage()))
         now_s = self._clock()
         before = self._repeats.get(kind)
         if before is not None and now_s - before.said_s < self._every_s:

@@ -32,7 +32,7 @@ MAX_BACKOFF_S = 4.0
 class Conversation:
     """From one `Connect` to its end. Tells how it goes by `on_state(state, details)`.
 
-    `on_over(error, dropped_s)` is told once, if it ends against our will; the socket is closed by then.
+    `on_over(error)` is told once, if it ends against our will; the socket is closed by then.
     """
 
     def __init__(
@@ -104,6 +104,7 @@ class Conversation:
     def _fail(self, error: AgentError) -> None:
         self.is_ready = False
         if not self.dialogue.is_closed:
+            self.dialogue.lose_link()  # what there is of a reply plays out, and its end is told
             self._on_over(error)
 
     async def _live(self) -> None:
@@ -194,7 +195,7 @@ class Conversation:
             except LinkError as error:
                 self._attempts += 1
                 level = logging.WARNING if self._attempts == 1 else logging.DEBUG
-                logger.log(level, "cannot connect to the agent (attempt %d): %s", self._attempts, error)
+                logger.log(level, "cannot connect to the agent, attempt %d: %s", self._attempts, error)
                 self._on_state("retrying", reason=str(error))
                 if self._has_tried_enough():
                     raise

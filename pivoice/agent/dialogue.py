@@ -93,6 +93,11 @@ class Dialogue:
             logger.debug("! the answer of tool call %s is wanted no more", call_id)
         self._on_outbox()
 
+    def cancel_calls(self) -> None:
+        """Nobody runs the open tool calls any more: tell the server so."""
+        self.outbox.cancel_calls(self._now_s())
+        self._on_outbox()
+
     def say(self, instructions: str) -> None:
         """Queue a request to speak."""
         if not self.outbox.say(instructions):

@@ -64,6 +64,11 @@ class Outbox:
         self._results[call_id] = (wire.ToolResult(call_id, result, is_error), now_s + HOLD_S)
         return True
 
+    def cancel_calls(self, now_s: float) -> None:
+        """Answer every open call that it was given up: an unanswered one stalls the agent for minutes."""
+        for call_id in self._calls.keys() - self._results.keys():
+            self.answer(call_id, "Cancelled: the user went on to something else.", is_error=True, now_s=now_s)
+
     def say(self, instructions: str) -> bool:
         """Queue a request to speak; False when too many wait already."""
         if len(self._says) >= MAX_SAYS:

@@ -74,7 +74,10 @@ class Pace:
 
 
 class Sender:
-    """Sends the Uplink through one connection after another, in order, nothing twice unless asked to."""
+    """Sends the Uplink through one connection after another, in order, each chunk at least once.
+
+    Twice only what the server asked for again, and what a broken link had not acknowledged.
+    """
 
     def __init__(self, uplink: UplinkFace, *, catch_up_rate: float, now_s: Callable[[], float]) -> None:
         self._uplink = uplink

@@ -135,6 +135,11 @@ class Session:
         if self._current is not None:
             self._current.dialogue.answer(call_id, result, is_error=is_error)
 
+    def cancel_tools(self) -> None:
+        """Tell the agent that its open tool calls were given up."""
+        if self._current is not None:
+            self._current.dialogue.cancel_calls()
+
     def say(self, text: str) -> None:
         """Have the agent speak, following `text`, as soon as nothing else is in flight."""
         if self._current is not None:

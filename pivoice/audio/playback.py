@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pivoice.audio.buffers import ReplyQueue, SpokenRing
+from pivoice.audio.buffers import WIRE_HZ, ReplyQueue, SpokenRing
 from pivoice.audio.earcons import NAMES
 from pivoice.audio.gate import HalfDuplexGate
 from pivoice.audio.mixer import Mixed, Mixer
@@ -78,7 +78,7 @@ class Mouth:
     @property
     def ignored_s(self) -> float:
         """Seconds of sound that came for dead replies."""
-        return self._queue.ignored_frames / 24000
+        return self._queue.ignored_frames / WIRE_HZ
 
     def start(self) -> None:
         """Start the thread, which opens the speaker."""
@@ -89,10 +89,10 @@ class Mouth:
         self._stopping.set()
         self._door.set()
 
-    def join(self, timeout_s: float) -> None:
-        """Wait for the thread's end, after `stop`."""
-        if self._thread:
-            self._thread.join(timeout_s)
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread is there; after `stop`, only until the speaker is silent and closed."""
+        return self._thread is not None and self._thread.is_alive()
 
     def play(self, reply: int, samples: Samples) -> None:
         """Queue 24 kHz samples, which are ours from now on. Ignored for a reply that was dropped."""
@@ -130,7 +130,7 @@ class Mouth:
                 self._open()
             except DeviceError as error:
                 self._lose(str(error))
-            except Exception as error:
+            except Exception as error:  # the thread's top: a mistake of ours must not leave the device mute
                 logger.exception("playback thread")
                 self._lose(f"the playback thread failed: {error!r}")
             else:
@@ -151,11 +151,13 @@ class Mouth:
             mixer = Mixer(
                 self._queue, pcm.format, jitter_ms=self._audio.jitter_ms, volume=self._audio.max_volume
             )
+            has_rested = False
             while not self._stopping.is_set():
                 if self._await_sound(mixer):
-                    if not _is_alive(pcm):
+                    if has_rested and not _is_alive(pcm):
                         return
                     self._serve(pcm, mixer)
+                has_rested = True
         finally:
             self._old_xruns += pcm.xruns
             self._pcm = None

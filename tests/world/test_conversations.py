@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pivoice.turn.events import ButtonPressed
+from pivoice.turn.events import ButtonPressed, MuteChanged
 from tests.support.speech import load_speech
 from tests.support.world import World, answering, live
 
@@ -221,7 +221,7 @@ def test_muting_in_mid_sentence_ends_the_conversation_and_closes_the_microphone(
         world.say("user_wake_time")
         await world.reach("listening")
 
-        world.daemon.control._commands["mute"]({"command": "mute"})
+        world.daemon.post(MuteChanged(on=True))
         await asyncio.sleep(0.1)
 
         assert world.state == "idle"
