@@ -113,7 +113,7 @@ def test_a_busy_microphone_is_named_and_taken_once_it_is_free(stage: Stage, bed:
 
 
 def test_a_server_that_cannot_be_reached_ends_in_idle_with_one_line(stage: Stage):
-    stage._settings = {"turn": {"connect_s": 2.0}}
+    stage.settings = {"turn": {"connect_s": 2.0}}
     stage.start_daemon()
     stage.watch()
     stage.wait_until(lambda: bool(stage.ctl("status")["hears"]), "the daemon to hear")
@@ -127,7 +127,7 @@ def test_a_server_that_cannot_be_reached_ends_in_idle_with_one_line(stage: Stage
 
 
 def test_a_refused_key_is_told_to_the_owner_and_not_retried(stage: Stage):
-    stage._agent_options = ["--key", "another-key"]
+    stage.agent_options = ["--key", "another-key"]
     stage.start_agent()
     stage.start_daemon()
     stage.watch()
@@ -213,3 +213,17 @@ def test_a_machine_without_gpio_gets_one_warning_and_a_daemon(tmp_path: Path, be
         warnings = [line for line in stage.log().splitlines() if "panel" in line and "WARNING" in line]
         assert len(warnings) == 1, stage.log()
         assert "Traceback" not in stage.log()
+
+
+def test_a_name_server_that_hangs_does_not_hold_up_the_end(stage: Stage):
+    stage.settings = {"agent": {"url": "ws://agent.invalid/v1/ws"}}
+    slow = "import socket, threading; socket.getaddrinfo = lambda *a, **k: threading.Event().wait(30)"
+    config = stage.write_config()
+    command = f"{slow}; from pivoice.cli import main; main(['run', '--config', {str(config)!r}])"
+    stage.daemon = stage.spawn(["-c", command], "daemon")
+    stage.wait_until(lambda: Path(stage.socket).exists(), "the control socket")
+    stage.ctl("wake")
+
+    stage.daemon.terminate()
+
+    assert stage.daemon.wait(15) == 0

@@ -51,8 +51,8 @@ class Stage:
         directory.mkdir(parents=True, exist_ok=True)
         self._owns_bed = bed is None
         self.bed = bed or Bed()
-        self._settings = settings or {}
-        self._agent_options = list(agent)
+        self.settings = settings or {}
+        self.agent_options = list(agent)
         self._cards = cards
         self.lines: list[Line] = []
         """Everything `ctl watch` said, in order."""
@@ -95,13 +95,13 @@ class Stage:
         sound.mkdir(exist_ok=True)
         port = self.port or _free_port()
         options = ["--port", str(port), "--key", KEY, "--log", str(log), "--save-audio", str(sound)]
-        self.agent = self._spawn(["simulate-agent", *options, *self._agent_options], "agent")
+        self.agent = self.spawn(["-m", "pivoice", "simulate-agent", *options, *self.agent_options], "agent")
         self.port = port
         self.wait_until(lambda: "listening" in self.log("agent"), "the simulated agent to listen")
 
     def start_daemon(self) -> None:
         config = self.write_config()
-        self.daemon = self._spawn(["run", "--config", str(config)], "daemon")
+        self.daemon = self.spawn(["-m", "pivoice", "run", "--config", str(config)], "daemon")
         self.wait_until(lambda: Path(self.socket).exists(), "the control socket")
 
     def write_config(self) -> Path:
@@ -113,7 +113,7 @@ class Stage:
             "control": {"socket": self.socket},
             "log": {"level": "debug"},
         }
-        for name, values in self._settings.items():
+        for name, values in self.settings.items():
             sections.setdefault(name, {}).update(values)
         text = ""
         for name, values in sections.items():
@@ -122,10 +122,11 @@ class Stage:
         path.write_text(text)
         return path
 
-    def _spawn(self, arguments: list[str], name: str) -> subprocess.Popen[str]:
+    def spawn(self, arguments: list[str], name: str) -> subprocess.Popen[str]:
+        """Start Python with `arguments` on the bed; what it writes is in the log `name`."""
         with (self.directory / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "pivoice", *arguments],
+                [sys.executable, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
