@@ -120,8 +120,8 @@ def test_a_server_that_cannot_be_reached_ends_in_idle_with_one_line(stage: Stage
 
     stage.ctl("wake")
 
-    stage.wait_for("state", state="listening")
-    stage.wait_for("state", state="idle")
+    at, _ = stage.wait_for("state", state="listening")
+    stage.wait_for("state", state="idle", after=at)
     assert "Traceback" not in stage.log()
     assert f"127.0.0.1:{stage.port}" in stage.log(), stage.log()
 
