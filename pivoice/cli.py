@@ -18,6 +18,8 @@ from pivoice.errors import ConfigError, PivoiceError
 
 EX_CONFIG = 78  # sysexits.h
 
+_COMMANDS = ("status", "watch", "wake", "stop", "hush", "mute", "unmute", "say", "metrics")
+
 _VERSION = f"""pivoice {__version__}
 The bundled wake words come from the openWakeWord project; its pre-trained models are licensed
 CC BY-NC-SA 4.0: not for commercial use."""
@@ -46,7 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     from pivoice.agent import simulated_options
 
-    parser = argparse.ArgumentParser(prog="pivoice", description="A voice assistant for the Raspberry Pi.")
+    parser = argparse.ArgumentParser(
+        prog="pivoice",
+        description="A voice assistant for the Raspberry Pi.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=_VERSION)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
@@ -64,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     config.add_argument("--check", action="store_true", help="only say whether it is right")
     verb("devices", _devices, "List the sound cards' ALSA names.")
     ctl = verb("ctl", _ctl, "Talk to the running daemon.")
-    ctl.add_argument("command", help="status, wake, stop, hush, mute, unmute, say TEXT, metrics or watch")
+    ctl.add_argument("command", choices=_COMMANDS, metavar="COMMAND", help=", ".join(_COMMANDS))
     ctl.add_argument("text", nargs="*", help="for say: what the agent should say")
     simulate = verb("simulate-agent", _simulate_agent, "Run a local agent to talk to.", configured=False)
     simulated_options.add_arguments(simulate)
@@ -88,14 +94,14 @@ def _run(options: argparse.Namespace) -> int:
     logger = logging.getLogger("pivoice")
     if not Path(path).exists():
         logger.warning("no configuration at %s: every setting has its default", path)
+    runner = asyncio.Runner()
     try:
         daemon = Daemon(settings, key=find_key(settings.agent, os.environ))
+        runner.run(daemon.run())
     except ConfigError as error:
         error.path = error.path or path
         service.notify_status(str(error).splitlines()[0])
         raise
-    runner = asyncio.Runner()
-    runner.run(daemon.run())
     # Everything of ours is closed by now. A name server that does not answer may hold one of asyncio's
     # threads for 20 s yet, and whoever stops us was promised 3 s: leave without waiting for it.
     logging.shutdown()

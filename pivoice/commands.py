@@ -73,5 +73,5 @@ def _say(daemon: Daemon, request: Line) -> Line:
     text = request.get("text")
     if not isinstance(text, str) or not text.strip():
         return {"error": f'say needs "text", what the agent should say; got {text!r}'}
-    daemon.post(events.SayAsked(text))
+    daemon.post(events.SayAsked(text.encode("utf-8", "replace").decode()))  # a lone surrogate cannot travel
     return {"state": daemon.turn.state.value}

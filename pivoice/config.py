@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -217,8 +218,7 @@ def parse(text: str, *, path: str = "") -> Config:
         raise ConfigError([Fault("", f"is not TOML: {error}")], path=path) from error
     faults: list[Fault] = []
     config = _section(Config, table, "", faults)
-    if not faults:
-        faults = list(_contradictions(config))
+    faults += _contradictions(config)  # what is at fault has its default by now
     if faults:
         raise ConfigError(faults, path=path)
     return typing.cast(Config, config)
@@ -269,6 +269,8 @@ def _section(section: type, table: dict[str, Any], prefix: str, faults: list[Fau
             try:
                 if isinstance(value, float) and not math.isfinite(value):
                     raise msgspec.ValidationError
+                if isinstance(value, str) and "\0" in value:
+                    raise msgspec.ValidationError
                 values[name] = msgspec.convert(value, hint, strict=True)
             except msgspec.ValidationError:
                 faults.append(Fault(key, f"{value!r} is not allowed; it must be {_allowed(hint)}"))
@@ -313,14 +315,21 @@ def _bounded(kind: str, meta: Meta) -> str:
     return f"{kind} {low} {high}"
 
 
+def _is_address(url: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0 and " " not in url
+    except ValueError:  # a bracket left open, a port beyond 65535
+        return False
+
+
 def _contradictions(config: Any) -> Iterator[Fault]:
     """Yield what no single field can know."""
-    if not config.agent.url.startswith(("ws://", "wss://")):
-        yield Fault("agent.url", f"{config.agent.url!r} is not allowed; it must begin with wss:// (or ws://)")
-    if config.agent.token_url and not config.agent.token_url.startswith(("http://", "https://")):
-        yield Fault(
-            "agent.token_url", f"{config.agent.token_url!r} is not allowed; it must begin with https://"
-        )
+    agent = config.agent
+    if not _is_address(agent.url, ("ws", "wss")):
+        yield Fault("agent.url", f"{agent.url!r} is not allowed; it must be wss://HOST/PATH (or ws://)")
+    if agent.token_url and not _is_address(agent.token_url, ("http", "https")):
+        yield Fault("agent.token_url", f"{agent.token_url!r} is not allowed; it must be https://HOST/PATH")
     detection = config.agent.turn_detection
     low, high = detection.min_silence_ms, detection.max_silence_ms
     if low is not None and high is not None and low >= high:

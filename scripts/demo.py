@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import wave
 from pathlib import Path
 
 from rich.console import Console
@@ -29,7 +30,7 @@ from tests.support.stage import Line, MissedError, Stage  # noqa: E402
 
 AUDIBLE = 100  # of 32767, about -50 dBFS: what counts as sound
 SCRIPT = (
-    ("user_wake_time", "Hey Jarvis, what time is it?", "agent_long"),
+    ("user_wake_time", "Hey Jarvis, what time is it?", "agent_time", "agent_long"),
     ("user_barge", "Wait, stop. What about tomorrow?", "agent_tomorrow"),
     ("user_weather", "And what will the weather be?", "agent_weather"),
 )
@@ -113,7 +114,7 @@ class Demo:
         self.wait("state", state="speaking")
         self.measured("end of speech → first audible sample", end_s, self._sound_after(end_s))
 
-        threading.Event().wait(2.5)  # let the answer be heard before it is talked over
+        threading.Event().wait(4.5)  # let the answer be heard before it is talked over
         self.screen.tell("[dim]now the user talks over the answer (echo = none: this bed has no echo)[/]")
         _, end_s = self.say(SCRIPT[1][0], SCRIPT[1][1])
         cut = self.wait("interrupted")
@@ -172,7 +173,8 @@ def main() -> int:
 
 def _run(directory: Path, options: argparse.Namespace, console: Console) -> int:
     script = directory / "script.json"
-    script.write_text(json.dumps([{"user_text": words, "wav": f"{wav}.wav"} for _, words, wav in SCRIPT]))
+    turns = [{"user_text": words, "wav": str(_voice(directory, *wavs))} for _, words, *wavs in SCRIPT]
+    script.write_text(json.dumps(turns))
     screen = Screen(console)
     settings: dict[str, dict[str, object]] = {
         "audio": {"echo": "half_duplex" if options.live else "none"},
@@ -197,6 +199,19 @@ def _run(directory: Path, options: argparse.Namespace, console: Console) -> int:
     console.print("\n[bold green]The whole conversation happened.[/]", end=" ")
     console.print("" if options.live else f"What the speaker played is in {options.output}")
     return 0
+
+
+def _voice(directory: Path, *names: str) -> Path:
+    """Write what the agent says in one turn, of one or more speeches, with its words beside it."""
+    parts = [load_speech(name) for name in names]
+    path = directory / f"{'-'.join(names)}.wav"
+    path.with_suffix(".json").write_text(json.dumps({"text": " ".join(part.text for part in parts)}))
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(parts[0].rate_hz)
+        file.writeframes(b"".join(part.samples.tobytes() for part in parts))
+    return path
 
 
 def _follow(stage: Stage, screen: Screen) -> None:

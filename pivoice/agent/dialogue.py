@@ -54,6 +54,7 @@ class Dialogue:
         self.replies = Replies(serials)
         self.outbox = Outbox()
         self._is_user_speaking: bool | None = None  # None: unknown, as after a reconnect
+        self._heard_item = ""
         self.repeated = 0
         """Signals that the server gave more than once."""
         self.is_closed = False
@@ -80,6 +81,9 @@ class Dialogue:
             case wire.ReplyFailed():
                 self._doors.report("error", {"code": event.code, "message": event.message})
                 logger.warning("the agent could not answer: %s %s", event.code, event.message)
+                reply = self.replies.find(event.reply_id)
+                if reply is None or reply.is_done:
+                    self._start_reply(event.reply_id)  # it failed before it was announced
                 self._end_reply(event.reply_id, "failed")
             case wire.ToolCall():
                 self._hear_call(event)
@@ -132,8 +136,13 @@ class Dialogue:
 
     def _hear_user(self, event: wire.UserText) -> None:
         logger.debug("< user: %s%s", event.text, "" if event.final else " ...")
+        if event.final and event.item_id and event.item_id == self._heard_item:
+            self.repeated += 1
+            return
         self._tell("user", event.text, final=event.final)
         if event.final:
+            self._heard_item = event.item_id
+            self._is_user_speaking = None  # the end of speech may never be told: the next start is one
             self._memory.user_said(event.text, self._now_s())
             self._post(turn.UserSaid(self._session, event.text))
         else:

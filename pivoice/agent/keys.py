@@ -34,7 +34,8 @@ def find_key(config: AgentConfig, environ: Mapping[str, str]) -> str:
         return _read_private(Path(config.api_key_file))
     raise _fault(
         f"no API key; give one in a systemd credential (LoadCredential={CREDENTIAL}:/path/of/the/key), "
-        f"in ${VARIABLE}, or in a file named by this setting"
+        f"in ${VARIABLE}, or in a file named by this setting; "
+        "an installed pivoice takes it by: sudo ./scripts/install --key-file FILE"
     )
 
 
@@ -44,6 +45,8 @@ def _read_private(path: Path) -> str:
         mode = path.stat().st_mode
     except OSError as error:
         raise _fault(f"cannot read {str(path)!r}: {error.strerror}") from error
+    if not stat.S_ISREG(mode):
+        raise _fault(f"{str(path)!r} is not a file; name the file that holds the API key")
     if mode & (stat.S_IROTH | stat.S_IWOTH):
         raise _fault(f"{str(path)!r} holds a secret that every user can read; run: chmod 600 {path}")
     return _read(path, what=repr(str(path)))

@@ -22,7 +22,9 @@ Samples = NDArray[np.int16]
 
 CHUNK_FRAMES = 960  # 40 ms: small enough for the 80 ms promise, 25 messages a second
 CHUNK_S = CHUNK_FRAMES / wire.RATE_HZ
-REWIND_S = 1.0  # the server drops what exceeds about a second per second, and says so within a round trip
+REWIND_CHUNKS = (
+    25  # 1 s: the server drops what exceeds about a second per second, and says so within a round trip
+)
 REST_S = 1.0  # what the server counts per second runs dry before we start again
 MAX_REWINDS = 3  # a server that complains even at real time is left to its opinion
 _HISTORY_S = 12.0  # longer than a dead link goes unnoticed
@@ -136,7 +138,7 @@ class Sender:
         self.rewinds += 1
         self._pace.rate = 1.0
         self._pace.rest(now_s + REST_S)
-        while self._history and self._history[-1].at_s >= now_s - REWIND_S:
+        for _ in range(min(len(self._history), REWIND_CHUNKS)):
             self._staged.appendleft(self._history.pop().chunk)
         self._stage()
 

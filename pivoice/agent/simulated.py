@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
             return asyncio.run(_serve_until_told(plan, args, log))
     except ConfigError as error:
         print(f"pivoice simulate-agent: {error}", file=sys.stderr)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         print(
             f"pivoice simulate-agent: {error}; choose another --port, --log or --save-audio", file=sys.stderr
         )

@@ -158,6 +158,7 @@ class UserText(msgspec.Struct, frozen=True):
 
     text: str
     final: bool
+    item_id: str = ""
 
 
 class ReplyStarted(msgspec.Struct, frozen=True):
@@ -307,7 +308,7 @@ def _read_failure(message: _Message) -> Failure:
 def _read_user(*, final: bool) -> Callable[[_Message], UserText | None]:
     def read(message: _Message) -> UserText | None:
         text = _text(message, "text", "delta")
-        return None if text is None else UserText(text, final)
+        return None if text is None else UserText(text, final, _text(message, "item_id") or "")
 
     return read
 

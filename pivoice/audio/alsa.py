@@ -44,13 +44,13 @@ _XRUN = -errno.EPIPE
 def capture_names() -> list[str]:
     """Return the ALSA PCM names of microphones."""
     library = _library("ALSA", "list the microphones of")
-    return list(library.pcms(library.PCM_CAPTURE))
+    return [name for name in library.pcms(library.PCM_CAPTURE) if name != "null"]
 
 
 def playback_names() -> list[str]:
     """Return the ALSA PCM names of speakers."""
     library = _library("ALSA", "list the speakers of")
-    return list(library.pcms(library.PCM_PLAYBACK))
+    return [name for name in library.pcms(library.PCM_PLAYBACK) if name != "null"]
 
 
 class AlsaCapture:

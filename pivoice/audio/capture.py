@@ -182,7 +182,8 @@ class Ears:
             try:
                 self._live()
             except Exception as error:  # the thread's top: a mistake of ours must not leave the device deaf
-                logger.exception("capture thread")
+                if not self._is_lost:
+                    logger.exception("capture thread")
                 self._lose(f"the capture thread failed: {error!r}")
                 self._clock.wait(self._stopping, BACKOFF_S[0])
 

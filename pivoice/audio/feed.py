@@ -33,6 +33,7 @@ class UplinkFeed:
         self._sent = 0
         """Position up to which the true sound went up; zeros in its place do not count."""
         self._dropped = 0
+        self._end_s = 0.0  # when the last period in the ring was captured
         self._unfed_s = 0.0
 
     def set_valve(self, valve: Valve) -> None:
@@ -53,12 +54,17 @@ class UplinkFeed:
         self.valve = Valve.LIVE
         start = self._ring.end if position is None else position
         start = max(start - self._preroll if preroll else start, self._sent)
+        if self._gate:
+            # The user has the floor from there on. The capture thread may be late (it was checking whose
+            # voice that was): periods from before the reply was dropped are still to come, and are theirs.
+            self._gate.cut(self._end_s - max(0, self._ring.end - start) / EAR_HZ)
         if start < self._ring.end:
             self._put(self._ring.since(start))
             self._sent = self._ring.end
 
     def feed(self, near: Samples, *, start_s: float, end_s: float) -> None:
         """Send the period that was just appended to the ring, captured from `start_s` to `end_s`."""
+        self._end_s = end_s
         if self.valve is Valve.CLOSED:
             return
         if self.valve is Valve.SILENT or (self._gate and self._gate.is_closed(start_s, end_s)):

@@ -20,6 +20,7 @@ from pivoice.audio.pcm import Format, Samples, from_db, to_int16
 from pivoice.audio.resample import Resampler
 
 RAMP_S = 0.005  # a cut without a click: 2 ms removes it, 5 ms is comfortable (measured 2026-07)
+GIVEN_UP_S = 8.0  # a reply that stands still this long, its end never told, is over
 FADE_S = 0.003  # the edges of a hole in a reply that came too late
 DUCK_DB = -15.0
 DUCK_S = 0.020
@@ -108,6 +109,8 @@ class Mixer:
                 return Mixed(_NOTHING, reply=voice.serial, voice=ramp, dropped=voice.serial)
             voice = None
         is_first = False
+        if voice and voice.is_starved and now_s - voice.starved_s > GIVEN_UP_S:
+            self._queue.end(voice.serial)  # its end was never told: what came of it has been heard
         if voice is None or voice.is_starved:
             due_s = self._voice_due_s(now_s)
             head = self._queue.head()
@@ -116,9 +119,9 @@ class Mixer:
             if voice is None:
                 voice = self._voice = _Voice(head.reply, Resampler(WIRE_HZ, self._rate_hz))
                 is_first = True
-        return self._continue(voice, is_first=is_first)
+        return self._continue(voice, now_s=now_s, is_first=is_first)
 
-    def _continue(self, voice: _Voice, *, is_first: bool) -> Mixed:
+    def _continue(self, voice: _Voice, *, now_s: float, is_first: bool) -> Mixed:
         """Take a period of `voice`, knowing whether there will be more."""
         was_starved, voice.is_starved = voice.is_starved, False
         voice.fill(self._queue, self._period + self._ramp)
@@ -132,7 +135,7 @@ class Mixer:
             self._queue.finish(voice.serial)
         elif not voice.is_complete and len(voice.ahead) < self._ramp:
             mixed.voice = _faded_out_at_end(part, round(FADE_S * self._rate_hz))
-            voice.is_starved, voice.refilled_s = True, None
+            voice.is_starved, voice.refilled_s, voice.starved_s = True, None, now_s
             if voice.serial <= self._queue.dropped:  # just now: the queue was emptied under our hands
                 self._voice, mixed.dropped = None, voice.serial
             else:
@@ -152,6 +155,8 @@ class _Voice:
     """`ahead` holds the reply's end."""
     is_starved: bool = False
     """It ran dry and waits for more."""
+    starved_s: float = 0.0
+    """When it last ran dry."""
     refilled_s: float | None = None
     """When, after it ran dry, more was first seen."""
 

@@ -131,7 +131,8 @@ class Mouth:
             except DeviceError as error:
                 self._lose(str(error))
             except Exception as error:  # the thread's top: a mistake of ours must not leave the device mute
-                logger.exception("playback thread")
+                if not self._is_lost:
+                    logger.exception("playback thread")
                 self._lose(f"the playback thread failed: {error!r}")
             else:
                 continue

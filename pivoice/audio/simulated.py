@@ -178,6 +178,9 @@ def read_wav(name: str, path: str) -> tuple[Samples, int]:
                 raise _unusable(name, "capture", f"{path} holds {bits}-bit samples", "make it 16-bit PCM")
             content = file.readframes(file.getnframes())
             channels, rate_hz = file.getnchannels(), file.getframerate()
+            if not 4000 <= rate_hz <= 192_000:
+                reason = f"{path} says it has {rate_hz} samples a second"
+                raise _unusable(name, "capture", reason, "make it 48000 Hz")
     except FileNotFoundError:
         raise _unusable(name, "capture", f"there is no file {path}", "set audio.capture") from None
     except OSError as error:

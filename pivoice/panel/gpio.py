@@ -166,7 +166,10 @@ def _open_factory() -> Any:
         ) from error
     with _explained("GPIO"):
         if name == "mock":
-            return MockFactory(pin_class=MockPWMPin)
+            # gpiozero's own, so that whoever is in this process may press: Device.pin_factory.pin(17)
+            if gpiozero.Device.pin_factory is None:
+                gpiozero.Device.pin_factory = MockFactory(pin_class=MockPWMPin)
+            return gpiozero.Device.pin_factory
         if name == "lgpio":
             return _open_lgpio()
         gpiozero.Device.ensure_pin_factory()

@@ -224,6 +224,8 @@ def reply_silent(floor: Floor, event: ReplySilent) -> None:
         reply.ended = True
         return
     del memory.replies[event.reply]
+    if not floor.is_audible and all(serial > event.reply for serial in memory.replies):
+        floor.drop(event.reply)  # nobody needs to hear its silence, least of all before the next reply
     if floor.state is not State.THINKING or memory.replies:
         return
     if memory.awaits_tool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from pivoice.audio.pcm import Format, Samples
 from pivoice.audio.resample import Resampler, resampled
 from pivoice.audio.simulated import Microphone, microphone
 from pivoice.config import AudioConfig, WakeConfig
-from pivoice.simulation import JumpLoop, run_jumping
+from pivoice.simulation import JumpClock, JumpLoop, run_jumping
 from pivoice.turn.events import CaptureFound, CaptureLost, Event, Valve, WakeHeard
 from pivoice.wake.detector import WakePolicy
 from tests.audio.fakes import Diary, MarkDetector, noise, write_wav
@@ -398,8 +399,9 @@ def test_half_duplex_ends_at_once_when_the_user_takes_the_floor(tmp_path: Path):
 
     async def script(loop: JumpLoop, ears: Ears) -> None:
         ears.open_uplink(None, False)
+        await asyncio.sleep(0.1)
         gate.heard_until(3.0, since_s=0.5)
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(1.4)
         gate.cut(loop.time())
         await asyncio.sleep(1.0)
 
@@ -408,6 +410,50 @@ def test_half_duplex_ends_at_once_when_the_user_takes_the_floor(tmp_path: Path):
     sent = house.sent()
     assert not sent[round(0.53 * WIRE_HZ) : round(1.47 * WIRE_HZ)].any()
     assert np.count_nonzero(sent[round(1.53 * WIRE_HZ) : round(2.4 * WIRE_HZ)]) > 0.8 * WIRE_HZ
+
+
+class SlowDetector(MarkDetector):
+    """Takes 0.4 s for the whole check, as on a small board; the clock is simulated time's."""
+
+    clock: JumpClock
+
+    def reset(self) -> None:
+        super().reset()
+        self.clock.wait(threading.Event(), 0.4)
+
+
+def test_the_words_after_a_wake_word_over_a_reply_go_up_however_long_the_check_takes(tmp_path: Path):
+    gate = HalfDuplexGate()
+    slow = SlowDetector()
+    house = House(tmp_path, mark_s=1.0, gate=gate, far_detector=slow)
+    house.spoken.set_rate(48000)
+    house.spoken.append(noise(2.0, 48000, seed=9))
+
+    async def script(loop: JumpLoop, ears: Ears) -> None:
+        slow.clock = loop.clock
+
+        def take_floor(event: Event) -> None:
+            house.diary.events.append(event)
+            if isinstance(event, WakeHeard):
+                gate.cut(loop.time())  # the reply is dropped now
+                ears.open_uplink(event.position, False)
+
+        house.diary.post = take_floor  # at once: the loop is idle while the capture thread catches up
+        ears.open_uplink(None, False)
+        await asyncio.sleep(0.3)
+        gate.heard_until(3.5, since_s=0.4)  # the agent speaks all the time
+        await asyncio.sleep(2.7)
+        house.end = ears.position
+
+    house.run(script)
+
+    (wake,) = house.diary.of(WakeHeard)
+    assert isinstance(wake, WakeHeard)
+    sent = house.sent()
+    silent = np.convolve(sent != 0, np.ones(240), "valid") == 0  # 10 ms of zeros: the agent was audible
+    since_silence = len(sent) - (np.flatnonzero(silent)[-1] + 240)
+    since_wake = (house.end - wake.position) / EAR_HZ * WIRE_HZ
+    assert since_silence == pytest.approx(since_wake, abs=0.05 * WIRE_HZ)
 
 
 # --- its own voice ---

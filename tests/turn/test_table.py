@@ -124,7 +124,13 @@ TABLE: dict[str, tuple[ev.Event, list[Cell]]] = {
     ),
     "ReplySilent": (
         ev.ReplySilent(1, 1),
-        [_, (LISTENING, []), (LISTENING, chimed("error")), (SPEAKING, []), (YIELDING, [])],
+        [
+            _,
+            (LISTENING, [Drop(1)]),
+            (LISTENING, [Drop(1), *chimed("error")]),
+            (SPEAKING, []),
+            (YIELDING, []),
+        ],
     ),
     "PlaybackDrained": (
         ev.PlaybackDrained(1),
@@ -224,7 +230,7 @@ MUTED_TABLE: dict[str, tuple[ev.Event, dict[State, Cell]]] = {
         ev.ReplyInterrupted(1, 1),
         {THINKING: (THINKING, CUT), SPEAKING: (IDLE, [*CUT, *HANG_UP])},
     ),
-    "ReplySilent": (ev.ReplySilent(1, 1), {THINKING: (IDLE, chimed("error", HANG_UP))}),
+    "ReplySilent": (ev.ReplySilent(1, 1), {THINKING: (IDLE, [Drop(1), *chimed("error", HANG_UP)])}),
     "PlaybackDrained": (ev.PlaybackDrained(1), {SPEAKING: (IDLE, HANG_UP)}),
     "HushAsked": (
         ev.HushAsked(),

@@ -44,7 +44,7 @@ def test_the_silent_reply_that_carried_a_call_is_not_an_error() -> None:
 
     actions = turn.step(ev.ReplySilent(1, 1))
 
-    assert (turn.state, actions) == (State.THINKING, [])
+    assert (turn.state, actions) == (State.THINKING, [Drop(1)])
 
 
 def test_an_answer_is_kept_while_the_link_is_away() -> None:
