@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -25,6 +26,7 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from pivoice.errors import PivoiceError  # noqa: E402
 from tests.support.speech import load_speech  # noqa: E402
 from tests.support.stage import Line, MissedError, Stage  # noqa: E402
 
@@ -129,10 +131,11 @@ class Demo:
         self.screen.tell("[bold]the network drops[/]; the user goes on talking")
         self.stage.drop_connection()
         self.wait("session", state="dropped")
-        self.say(SCRIPT[2][0], SCRIPT[2][1])
+        _, end_s = self.say(SCRIPT[2][0], SCRIPT[2][1])
         self.wait("session", state="resumed")
         self.wait("transcript", who="user", final=True)
         self.wait("state", state="speaking")
+        self._sound_after(end_s)
         self.wait("state", state="listening")
 
         self.screen.tell("[bold]silence[/]: the conversation ends by itself")
@@ -166,9 +169,25 @@ def main() -> int:
     )
     options = parser.parse_args()
 
+    if not options.live:
+        try:
+            options.output.open("ab").close()
+        except OSError as error:
+            print(
+                f"demo: cannot write {options.output}: {error.strerror}; choose another --output",
+                file=sys.stderr,
+            )
+            return 2
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))  # through every `finally`
+
     console = Console(force_terminal=sys.stdout.isatty() or "FORCE_COLOR" in os.environ)
-    with tempfile.TemporaryDirectory(prefix="pivoice-demo-") as directory:
-        return _run(Path(directory), options, console)
+    try:
+        with tempfile.TemporaryDirectory(prefix="pivoice-demo-") as directory:
+            return _run(Path(directory), options, console)
+    except KeyboardInterrupt:
+        console.print("\nstopped")
+        return 130
 
 
 def _run(directory: Path, options: argparse.Namespace, console: Console) -> int:
@@ -190,8 +209,10 @@ def _run(directory: Path, options: argparse.Namespace, console: Console) -> int:
             demo = Demo(stage, screen, live=options.live)
             demo.run()
             demo.check_uplink()
-        except MissedError as missed:
-            console.print(f"\n[bold red]The conversation did not happen:[/] {escape(str(missed))}")
+        except (MissedError, TimeoutError, PivoiceError) as missed:
+            console.print(
+                f"\n[bold red]The conversation did not happen:[/] {escape(str(missed))}", soft_wrap=True
+            )
             return 1
         if not options.live:
             _write_wav(stage, options.output)
@@ -215,6 +236,7 @@ def _voice(directory: Path, *names: str) -> Path:
 
 
 def _follow(stage: Stage, screen: Screen) -> None:
+    """Show the lines as they come, until the process ends."""
     shown = 0
     while True:
         for line in stage.lines[shown:]:

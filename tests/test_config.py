@@ -120,3 +120,10 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path):
 
     with pytest.raises(ConfigError, match=str(path)):
         config.load(str(path))
+
+
+def test_the_readme_shows_what_it_promises_to_show():
+    text = (ROOT / "README.md").read_text()
+
+    assert "The whole conversation happened." in text
+    assert "worst of 100" in text

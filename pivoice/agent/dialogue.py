@@ -54,7 +54,7 @@ class Dialogue:
         self.replies = Replies(serials)
         self.outbox = Outbox()
         self._is_user_speaking: bool | None = None  # None: unknown, as after a reconnect
-        self._heard_item = ""
+        self._heard: wire.UserText | None = None
         self.repeated = 0
         """Signals that the server gave more than once."""
         self.is_closed = False
@@ -131,17 +131,18 @@ class Dialogue:
             self.repeated += 1
             return
         self._is_user_speaking = is_speaking
+        self._heard = None
         self._doors.report("speech", {"state": "started" if is_speaking else "stopped"})
         self._post(turn.SpeechStarted(self._session) if is_speaking else turn.SpeechStopped(self._session))
 
     def _hear_user(self, event: wire.UserText) -> None:
         logger.debug("< user: %s%s", event.text, "" if event.final else " ...")
-        if event.final and event.item_id and event.item_id == self._heard_item:
-            self.repeated += 1
+        if event.final and event == self._heard:
+            self.repeated += 1  # the same words of the same item, and nobody spoke in between
             return
         self._tell("user", event.text, final=event.final)
         if event.final:
-            self._heard_item = event.item_id
+            self._heard = event
             self._is_user_speaking = None  # the end of speech may never be told: the next start is one
             self._memory.user_said(event.text, self._now_s())
             self._post(turn.UserSaid(self._session, event.text))

@@ -255,7 +255,7 @@ class SimulatedSession:
         elif heard is Heard.WENT_ON:
             if reply is None or reply.is_over(self._loop.time()) or self._barged_in:
                 text = f"({self._hearing.voiced_s:.1f} s of speech so far)"
-                await self.send("transcript.user.delta", text=text, item_id="item_user")
+                await self.send("transcript.user.delta", text=text, item_id=f"item_user_{self._replies}")
         else:
             await self._end_turn()
 
@@ -271,7 +271,7 @@ class SimulatedSession:
         self._pending = None
         turn = self._take_turn()
         text = turn.user_text or f"({self._hearing.voiced_s:.1f} s of speech)"
-        await self.send("transcript.user", text=text, item_id="item_user")
+        await self.send("transcript.user", text=text, item_id=f"item_user_{self._replies}")
         self._start_reply(turn)
 
     def _start_reply(self, turn: Turn) -> None:

@@ -176,7 +176,9 @@ class Stage:
                         return index, line
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise MissedError(f"no {wanted} within {timeout_s} s; {self.tail()}")
+                    raise MissedError(f"no {wanted} within {timeout_s} s\n{self.tail()}")
+                if self.lines and self.lines[-1]["event"] == "watch_ended":
+                    raise MissedError(f"the daemon ended before there was {wanted}\n{self.tail()}")
                 self._changed.wait(left)
 
     def wait_until(self, is_true: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
@@ -198,10 +200,13 @@ class Stage:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def tail(self) -> str:
-        logs = "\n".join(
-            f"--- {name}\n" + "\n".join(self.log(name).splitlines()[-25:]) for name in ("daemon", "agent")
-        )
-        return f"last lines watched: {self.lines[-8:]}\n{logs}"
+        """Return the last words of both processes."""
+        parts = []
+        for name, process in (("daemon", self.daemon), ("agent", self.agent)):
+            code = process.poll() if process else None
+            ended = "" if code is None else f" (exited with {code})"
+            parts.append(f"--- {name}{ended}\n" + "\n".join(self.log(name).splitlines()[-15:]))
+        return "\n".join(parts)
 
     # --- the user, and the far end ---
 
