@@ -149,7 +149,7 @@ class Demo:
 
     def _silent_from(self, cut_s: float) -> float | None:
         """Return when the last sound after the interruption ended; the next reply is far away still."""
-        return self.stage.bed.last_audible(cut_s, cut_s + 0.5, AUDIBLE) or cut_s
+        return self.stage.bed.last_audible(cut_s, cut_s + 0.5, 0) or cut_s
 
     def check_uplink(self) -> None:
         """Hold the far end's own record against what must be true of it."""
