@@ -179,6 +179,8 @@ def test_different_warnings_do_not_silence_each_other() -> None:
 
     assert log.said("%s", "no microphone") == "no microphone"
     assert log.said("%s", "no speaker") == "no speaker"
+    assert log.said("cannot connect: %s", "no such host") == "cannot connect: no such host"
+    assert log.said("cannot connect: %s", "refused") == "cannot connect: refused"
     assert log.said("capture: %d xruns", 1) == "capture: 1 xruns"
 
 
@@ -193,7 +195,7 @@ def test_a_flood_of_different_warnings_does_not_grow_without_bound() -> None:
     log = Log()
 
     for number in range(1000):
-        log.said(f"a warning of kind {number}")
+        log.said(f"a warning of kind {chr(97) * number}")
 
     assert len(log.seldom._repeats) == 256
 
