@@ -26,6 +26,9 @@ REWIND_CHUNKS = (
     25  # 1 s: the server drops what exceeds about a second per second, and says so within a round trip
 )
 REST_S = 1.0  # what the server counts per second runs dry before we start again
+LAG_CHUNKS = 8  # 0.32 s: what may wait at real time without anything being left out
+PAUSE_CHUNKS = 25  # 1 s of silence always goes up: the server ends a turn by it
+SILENCE_RMS = 58  # of 32767: -55 dBFS, below anybody's speech
 MAX_REWINDS = 3  # a server that complains even at real time is left to its opinion
 _HISTORY_S = 12.0  # longer than a dead link goes unnoticed
 _HISTORY_CHUNKS = 500
@@ -91,6 +94,9 @@ class Sender:
         self._staged: deque[bytes] = deque()
         self.rewinds = 0
         self.sent_frames = 0
+        self._silent_chunks = 0
+        self.skipped_frames = 0
+        """Silence left out to catch up."""
         self.dropped_frames = 0
         """Lost because too much waited to be sent again."""
 
@@ -144,11 +150,20 @@ class Sender:
 
     def _next(self) -> bytes | None:
         if self.rewinds:
-            self._stage()  # at real time a lag never shrinks: it must not wait in the shorter Uplink
+            self._stage()  # a lag must not wait in the Uplink, which is shorter
+            self._leave_out_silence()
         if self._staged:
             return self._staged.popleft()
         samples = self._uplink.take(CHUNK_FRAMES)
         return None if samples is None else samples.astype("<i2", copy=False).tobytes()
+
+    def _leave_out_silence(self) -> None:
+        """Work off the lag that real time leaves: skip silence, never speech, never all of a pause."""
+        while len(self._staged) > LAG_CHUNKS and _is_silent(self._staged[0]):
+            if self._silent_chunks < PAUSE_CHUNKS:
+                break
+            self._staged.popleft()
+            self.skipped_frames += CHUNK_FRAMES
 
     def _stage(self) -> None:
         while (samples := self._uplink.take(CHUNK_FRAMES)) is not None:
@@ -165,3 +180,9 @@ class Sender:
         while self._history[0].at_s < now_s - _HISTORY_S:
             self._history.popleft()
         self.sent_frames += CHUNK_FRAMES
+        self._silent_chunks = self._silent_chunks + 1 if _is_silent(chunk) else 0
+
+
+def _is_silent(chunk: bytes) -> bool:
+    samples = np.frombuffer(chunk, "<i2").astype(np.float32)
+    return bool(np.dot(samples, samples) < SILENCE_RMS**2 * len(samples))

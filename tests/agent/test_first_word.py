@@ -97,6 +97,21 @@ async def test_a_server_that_drops_what_comes_too_fast_gets_it_again(s: Scene):
     assert not missing, f"{len(missing)} chunks never arrived"
 
 
+@scene(ready_delay_s=4.0, deaf=True, max_rate=1.0)
+async def test_the_lag_that_such_a_server_leaves_is_worked_off_in_the_pauses(s: Scene):
+    first, second = noise(3.0, seed=1), noise(1.0, seed=2)
+    pause = np.zeros(12 * RATE_HZ, np.int16)
+    s.session.open(1)
+
+    s.speak(np.concatenate([first, pause, second]))
+    await settle(3.0 + 12.0 + 1.0 + 0.7)
+
+    received = s.received()
+    assert contains(received, second), "the words after the pause are late still"
+    assert contains(received, first[-960:])
+    assert s.session.status()["sent_again"] >= 1
+
+
 @scene(ready_delay_s=0.1, deaf=True)
 async def test_after_a_stall_nothing_is_sent_in_a_burst(s: Scene):
     await s.ready()
