@@ -119,7 +119,7 @@ class Conversation:
             if is_over and not self._hello.has_expired:
                 self._ended.set()
                 self.session_id = ""
-                raise LinkError("the server ended the session", advice="start a new conversation")
+                raise AgentError("the server ended the session", advice="start a new conversation")
             self._note_drop(connection)
 
     async def _talk(self, connection: Connection) -> bool:

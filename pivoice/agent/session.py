@@ -276,7 +276,8 @@ class Session:
             self._left = _Left(conversation.session_id, conversation.dropped_s, None, 0.0)
         reason = str(error)
         self._tell("lost", reason=reason)
-        self._doors.post(turn.SessionLost(self._session, reason, auth=isinstance(error, AuthError)))
+        auth, network = isinstance(error, AuthError), isinstance(error, LinkError)
+        self._doors.post(turn.SessionLost(self._session, reason, auth=auth, network=network))
 
     def _close(self, *, linger: bool) -> None:
         conversation, self._current = self._current, None

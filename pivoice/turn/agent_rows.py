@@ -101,7 +101,8 @@ def _cut_off_replies(floor: Floor) -> None:
 
 def session_lost(floor: Floor, event: SessionLost) -> None:
     memory = floor.memory
-    floor.faults.add(BAD_KEY if event.auth else CAP if event.cap else NO_NETWORK)
+    if event.auth or event.cap or event.network:
+        floor.faults.add(BAD_KEY if event.auth else CAP if event.cap else NO_NETWORK)
     floor.link = Link.DOWN
     if not floor.is_audible:
         floor.hang_up("error")

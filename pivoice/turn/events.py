@@ -133,6 +133,8 @@ class SessionLost(Event):
     """The key was refused: a matter for the owner."""
     cap: bool = False
     """The day's minutes are used up."""
+    network: bool = True
+    """The server could not be reached, or went away; else it said no, and `reason` says why."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ def test_a_session_that_the_server_ends_in_mid_reply_plays_out_and_is_over(tmp_p
 
         assert world.loop.time() - ended_s < 5
         assert world.agent.open_sockets == 0
+        assert not world.daemon.turn.conditions, "the network is there: the light must not say otherwise"
 
     live(main, tmp_path, plan=answering("agent_long"))
 
