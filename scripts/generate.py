@@ -67,7 +67,7 @@ def _toml() -> str:
         if now != section:
             section = now
             out.append(f"\n[{section}]\n")
-        out.append(f"# {doc[0].upper()}{doc[1:]} ({setting.allowed})\n")
+        out.append(f"# {doc} ({setting.allowed})\n")
         if setting.default is None:
             out.append(f"## {name} =\n")
         else:
