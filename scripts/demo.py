@@ -116,7 +116,7 @@ class Demo:
         self.wait("state", state="speaking")
         self.measured("end of speech → first audible sample", end_s, self._sound_after(end_s))
 
-        threading.Event().wait(4.5)  # let the answer be heard before it is talked over
+        threading.Event().wait(4.0)  # let the answer be heard before it is talked over
         self.screen.tell("[dim]now the user talks over the answer (echo = none: this bed has no echo)[/]")
         _, end_s = self.say(SCRIPT[1][0], SCRIPT[1][1])
         cut = self.wait("interrupted")
