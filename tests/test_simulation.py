@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 
 from pivoice.simulation import JumpLoop, run_jumping
 
 
-def test_a_simulated_day_passes_in_real_seconds():
+def test_a_simulated_day_passes_without_being_waited_for():
+    """Waiting for it would end in the time-out of the test."""
+
     async def main(loop: JumpLoop) -> float:
         await asyncio.sleep(86_400)
         return loop.time()
 
-    began = time.monotonic()
-
     assert run_jumping(main) >= 86_400
-    assert time.monotonic() - began < 3600  # a jump, not a wait
 
 
 def test_threads_and_timers_happen_in_the_order_of_their_times():

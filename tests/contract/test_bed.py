@@ -98,8 +98,9 @@ def test_recording_takes_as_long_as_the_sound(bed: Bed) -> None:
     for _ in range(15):
         pcm.read()
 
-    assert 0.28 < time.monotonic() - begun_s < 0.6
-    assert time.process_time() - begun_cpu_s < 0.1, "reading spins instead of waiting"
+    took_s = time.monotonic() - begun_s
+    assert took_s > 0.28, "reading is faster than the sound"
+    assert time.process_time() - begun_cpu_s < took_s / 2, "reading spins instead of waiting"
     pcm.close()
 
 

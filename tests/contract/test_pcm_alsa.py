@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -210,3 +211,34 @@ def test_without_a_usable_pyalsaaudio_there_is_one_sentence(
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
 
     assert sentence in done.stdout, done.stderr
+
+
+_OPEN_IN_VAIN = """
+import sys, threading
+import alsaaudio
+from pivoice.audio import alsa
+alsa._silence_libasound()
+sys.setswitchinterval(1e-5)
+def go(kind):
+    for _ in range(1500):
+        try:
+            alsaaudio.PCM(kind, alsaaudio.PCM_NORMAL, device="x")
+        except alsaaudio.ALSAAudioError:
+            pass
+threads = [threading.Thread(target=go, args=(kind,)) for kind in (0, 1)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+
+
+def test_two_threads_that_open_in_vain_do_not_lock_each_other_out(tmp_path: Path) -> None:
+    """libasound complains while it holds a lock of its own; a Python handler would let go of the GIL."""
+    nowhere = tmp_path / "asound.conf"
+    nowhere.write_text('pcm_type.nosuch { lib "libasound_module_pcm_nosuch.so" }\npcm.x { type nosuch }\n')
+    environment = {**os.environ, "ALSA_CONFIG_PATH": f"/usr/share/alsa/alsa.conf:{nowhere}"}
+
+    done = subprocess.run(
+        [sys.executable, "-c", _OPEN_IN_VAIN], env=environment, capture_output=True, text=True, timeout=40
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
