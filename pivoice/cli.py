@@ -80,7 +80,10 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     import asyncio
     import logging
+    import signal
 
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))  # nothing is open yet; the daemon brings its own
     from pivoice import config, service
 
     service.limit_threads()  # before numpy comes in: its threads would spin for nothing
