@@ -31,6 +31,13 @@ DEFAULT_PATH = "/etc/pivoice/pivoice.toml"
 Pin = Annotated[int, Meta(ge=0, le=27)]  # BCM numbers on the 40-pin header
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+Language = Literal[
+    "en", "es", "de", "fr", "pt", "it", "tr", "nl", "sv", "no", "da", "fi", "hi", "vi", "ar", "he", "ja", "zh"
+]
+DEFAULT_MIN_SILENCE_MS = 1000  # the server's schema, for whichever of the two is unset
+DEFAULT_MAX_SILENCE_MS = 3000
+MAX_KEYTERMS = 100
+MAX_KEYTERM_CHARS = 50  # the server ignores longer ones without a word
 
 
 @dataclass(frozen=True)
@@ -58,8 +65,13 @@ class AgentConfig:
     token_url: str = ""
     """Instead of a key on the device: an address answering GET with JSON {"token": "..."}, asked
     before each connect."""
+    agent_id: str = ""
+    """An agent stored at the server, which brings its own prompt, greeting, voice and tools; of the settings
+    below only those are sent that it lets a session change, and that differ from their defaults."""
     voice: str = ""
     """Voice of the agent; "" is the server's default."""
+    volume: Annotated[int, Meta(ge=0, le=100)] | None = None
+    """Loudness of the agent's voice as the server makes it, 0-100."""
     system_prompt: str = (
         "You are a helpful voice assistant in somebody's home. Answer in one or two short spoken sentences, "
         "without lists or markup. If you do not know something, say so."
@@ -67,6 +79,21 @@ class AgentConfig:
     """Who the agent is and how it talks."""
     greeting: str = ""
     """Said by the agent when a new conversation opens; "" listens first."""
+    keyterms: list[Annotated[str, Meta(min_length=1, max_length=MAX_KEYTERM_CHARS)]] = field(
+        default_factory=list
+    )
+    """Names and rare words that the user says, to be understood better; at most 100, no common words."""
+    language_codes: list[Language] = field(default_factory=list)
+    """Languages that the user speaks; [] lets the server find out, and switch."""
+    transcription_mode: Literal["min_latency", "balanced", "max_accuracy"] | None = None
+    """Trade of speed against understanding, and how patiently the end of a turn is awaited; the server's
+    default is balanced."""
+    transcription_prompt: Annotated[str, Meta(max_length=1750)] = ""
+    """What is talked about here, to help the server understand speech; no instructions."""
+    voice_focus: Literal["near-field", "far-field"] | None = None
+    """Where the user is; the server's default, near-field, hears less of a television."""
+    voice_focus_threshold: Fraction | None = None
+    """0-1: how much of what is not the user's voice the server suppresses."""
     linger: bool = True
     """Leave a finished session resumable for 30 s (billed); false ends it at once."""
     context_minutes: Annotated[float, Meta(ge=0, le=1440)] = 10.0
@@ -74,7 +101,23 @@ class AgentConfig:
     catch_up_rate: Annotated[float, Meta(ge=1, le=8)] = 2.0
     """Times real time at which audio waiting after a connect or a stall is sent."""
     daily_minutes: Annotated[float, Meta(ge=0, le=1440)] = 0.0
-    """Minutes of open session a day after which no conversation is opened any more; 0 sets no cap."""
+    """Minutes of open session a day after which conversations end and none is opened; 0 sets no cap."""
+    session_minutes: Annotated[float, Meta(ge=0, le=180)] = 30.0
+    """Minutes after which a single session is ended; 0 leaves it to the server (1 to 3 hours)."""
+    price_per_hour: Annotated[float, Meta(ge=0, le=1000)] = 4.5
+    """What an hour of open session costs, in your currency; for `pivoice ctl status` alone."""
+    ready_s: Seconds = 10.0
+    """Seconds to wait for a session to be ready on an open connection, before another is tried."""
+    half_dead_s: Annotated[float, Meta(ge=0, le=600)] = 20.0
+    """Seconds of voice that may go up without a sign that the server hears, before the session is replaced,
+    once; 0 never does."""
+    delete_recordings: bool = False
+    """true: have the server delete its recording of each session once it is over; needs the key."""
+    rest_url: str = ""
+    """Address of the server's other interface, for delete_recordings; "" is made from url."""
+    ledger_file: str = ""
+    """File that keeps the day's minutes over a restart; "" is ledger.json in $STATE_DIRECTORY, or in
+    ~/.local/state/pivoice."""
     turn_detection: TurnDetectionConfig = field(default_factory=TurnDetectionConfig)
 
 
@@ -309,7 +352,7 @@ def _bounded(kind: str, meta: Meta) -> str:
     if meta.min_length and meta.max_length is None:
         return f"{kind}, not empty"
     if meta.max_length is not None:
-        return f"{kind} of 1 to {meta.max_length} characters"
+        return f"{kind} of {meta.min_length or 0} to {meta.max_length} characters"
     low = f"from {meta.ge}" if meta.ge is not None else f"above {meta.gt}"
     high = f"to {meta.le}" if meta.le is not None else f"and below {meta.lt}"
     return f"{kind} {low} {high}"
@@ -323,17 +366,45 @@ def _is_address(url: str, schemes: tuple[str, ...]) -> bool:
         return False
 
 
+def _agent_contradictions(agent: AgentConfig) -> Iterator[Fault]:
+    """Yield what the server would refuse, after which there is no session at all."""
+    if len(agent.keyterms) > MAX_KEYTERMS:
+        yield Fault("agent.keyterms", f"{len(agent.keyterms)} are too many; at most {MAX_KEYTERMS} are taken")
+    if agent.api_key_file and not agent.api_key_file.startswith("/"):
+        # not shown: it may well be the key itself
+        yield Fault("agent.api_key_file", "must be the path, from /, of a file that holds the key")
+    low, high = agent.turn_detection.min_silence_ms, agent.turn_detection.max_silence_ms
+    key = "agent.turn_detection.min_silence_ms"
+    if low is not None and high is not None and low >= high:
+        yield Fault(key, f"{low} must be less than max_silence_ms ({high})")
+    elif low is not None and high is None and low >= DEFAULT_MAX_SILENCE_MS:
+        yield Fault(
+            key, f"{low} needs a greater max_silence_ms; the server's own is {DEFAULT_MAX_SILENCE_MS}"
+        )
+    elif high is not None and low is None and high <= DEFAULT_MIN_SILENCE_MS:
+        key = "agent.turn_detection.max_silence_ms"
+        yield Fault(
+            key, f"{high} needs a smaller min_silence_ms; the server's own is {DEFAULT_MIN_SILENCE_MS}"
+        )
+    if agent.agent_id:
+        for name in ("voice", "greeting"):
+            if getattr(agent, name):
+                yield Fault(
+                    f"agent.{name}", f"the stored agent {agent.agent_id!r} has its own; remove this one"
+                )
+    if agent.delete_recordings and agent.token_url:
+        yield Fault("agent.delete_recordings", "needs the API key on the device; remove token_url, or this")
+
+
 def _contradictions(config: Any) -> Iterator[Fault]:
     """Yield what no single field can know."""
     agent = config.agent
     if not _is_address(agent.url, ("ws", "wss")):
         yield Fault("agent.url", f"{agent.url!r} is not allowed; it must be wss://HOST/PATH (or ws://)")
-    if agent.token_url and not _is_address(agent.token_url, ("http", "https")):
-        yield Fault("agent.token_url", f"{agent.token_url!r} is not allowed; it must be https://HOST/PATH")
-    detection = config.agent.turn_detection
-    low, high = detection.min_silence_ms, detection.max_silence_ms
-    if low is not None and high is not None and low >= high:
-        yield Fault("agent.turn_detection.min_silence_ms", f"{low} must be less than max_silence_ms ({high})")
+    for key, url in (("token_url", agent.token_url), ("rest_url", agent.rest_url)):
+        if url and not _is_address(url, ("http", "https")):
+            yield Fault(f"agent.{key}", f"{url!r} is not allowed; it must be https://HOST/PATH")
+    yield from _agent_contradictions(agent)
     if config.wake.engine != "none" and not config.wake.models:
         yield Fault("wake.models", '[] is empty; name a model, or set wake.engine = "none"')
     if config.audio.echo == "webrtc":

@@ -62,7 +62,7 @@ class Hello:
         if session_id:
             return wire.SessionResume(session_id)
         settings = self.settings(self.voice)
-        self.has_greeting = bool(settings.greeting)
+        self.has_greeting = bool(settings.greeting or settings.agent_id)  # a stored agent may have one
         return wire.SessionUpdate(settings)
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
 
-from pivoice.agent import wire
+from pivoice.agent import settings, wire
 from pivoice.agent.connection import Faults
 from pivoice.agent.conversation import RESUME_WINDOW_S, Conversation
 from pivoice.agent.dialogue import Dialogue, Doors, Report
@@ -107,7 +107,7 @@ class Session:
                 "wait until tomorrow or raise agent.daily_minutes"
             )
             self._tell("lost", reason=reason)
-            self._doors.post(turn.SessionLost(session, reason, cap=True))
+            self._doors.post(turn.SessionLost(session, reason, "cap"))
             return
         left, self._left = self._left, None
         if left is not None and now_s - left.since_s > RESUME_WINDOW_S:
@@ -215,22 +215,10 @@ class Session:
 
     def _settings(self, voice: str) -> wire.Settings:
         assert self._loop is not None, "settings are asked for by a running conversation"
-        config, detection = self._config, self._config.turn_detection
+        config = self._config
         context = self._memory.context(self._loop.time(), max_age_s=config.context_minutes * 60)
         self._voice = voice  # once refused, not tried again
-        return wire.settings(
-            system_prompt=config.system_prompt + context,
-            greeting="" if context else config.greeting,  # the conversation goes on: nobody greets twice
-            voice=voice,
-            turn_detection=wire.TurnDetection(
-                vad_threshold=detection.vad_threshold,
-                min_silence=detection.min_silence_ms,
-                max_silence=detection.max_silence_ms,
-                interrupt_response=detection.interrupt_response,
-                interruption_delay=detection.interruption_delay_ms,
-            ),
-            tools=self._tools,
-        )
+        return settings.opening(config, voice=voice, context=context, tools=self._tools)
 
     def _audio_ready(self) -> None:
         """The Uplink has a chunk again. Any thread; no-op once the loop is closed."""
@@ -276,8 +264,14 @@ class Session:
             self._left = _Left(conversation.session_id, conversation.dropped_s, None, 0.0)
         reason = str(error)
         self._tell("lost", reason=reason)
-        auth, network = isinstance(error, AuthError), isinstance(error, LinkError)
-        self._doors.post(turn.SessionLost(self._session, reason, auth=auth, network=network))
+        fault = (
+            "bad_key"
+            if isinstance(error, AuthError)
+            else "no_network"
+            if isinstance(error, LinkError)
+            else ""
+        )
+        self._doors.post(turn.SessionLost(self._session, reason, fault))
 
     def _close(self, *, linger: bool) -> None:
         conversation, self._current = self._current, None

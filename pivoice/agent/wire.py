@@ -20,7 +20,9 @@ RATE_HZ = 24_000  # the only PCM rate there is; any other makes a session that i
 # --- client to server ---
 
 
-class _Format(msgspec.Struct, frozen=True):
+class Format(msgspec.Struct, frozen=True):
+    """The only one there is for PCM, declared both ways."""
+
     encoding: str = "audio/pcm"
     sample_rate: int = RATE_HZ
 
@@ -36,13 +38,20 @@ class TurnDetection(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Input(msgspec.Struct, frozen=True, omit_defaults=True):
-    format: _Format
+    format: Format | None = None
+    keyterms: Sequence[str] | None = None
+    language_codes: Sequence[str] | None = None
+    transcription_mode: str | None = None
+    transcription_prompt: str | None = None
+    voice_focus: str | None = None
+    voice_focus_threshold: float | None = None
     turn_detection: TurnDetection | None = None
 
 
 class Output(msgspec.Struct, frozen=True, omit_defaults=True):
-    format: _Format
-    voice: str = ""
+    format: Format | None = None
+    voice: str | None = None
+    volume: int | None = None
 
 
 class Function(msgspec.Struct, frozen=True):
@@ -55,13 +64,17 @@ class Function(msgspec.Struct, frozen=True):
 
 
 class Settings(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a fresh session is made with. Empty fields are not sent: the server refuses nulls."""
+    """What a session is made with, or changed to. None is not sent: the server refuses nulls.
 
-    input: Input
-    output: Output
-    system_prompt: str = ""
-    greeting: str = ""
-    tools: Sequence[Function] = ()
+    `agent_id` goes alone, in the first update.
+    """
+
+    agent_id: str | None = None
+    input: Input | None = None
+    output: Output | None = None
+    system_prompt: str | None = None
+    greeting: str | None = None
+    tools: Sequence[Function] | None = None
 
 
 class SessionUpdate(msgspec.Struct, frozen=True, tag="session.update"):
@@ -101,25 +114,6 @@ def encode(message: ClientMessage) -> bytes:
     return _encoder.encode(message)
 
 
-def settings(
-    *,
-    system_prompt: str,
-    greeting: str,
-    voice: str,
-    turn_detection: TurnDetection | None,
-    tools: Sequence[Function],
-) -> Settings:
-    """Return the settings of a fresh session; 24 kHz is declared both ways."""
-    detection = None if turn_detection == TurnDetection() else turn_detection
-    return Settings(
-        input=Input(format=_Format(), turn_detection=detection),
-        output=Output(format=_Format(), voice=voice),
-        system_prompt=system_prompt,
-        greeting=greeting,
-        tools=tuple(tools),
-    )
-
-
 # --- server to client ---
 
 
@@ -131,6 +125,15 @@ class Ready(msgspec.Struct, frozen=True):
     """Audio may be sent. An empty `session_id` cannot be resumed."""
 
     session_id: str
+    expires_in_s: float | None = None
+    """Until the server ends the session, by its own clock; None when it does not say."""
+    system_prompt: str | None = None
+    """The prompt in force, where the server tells it; a stored agent's, before ours is added."""
+    voice: str = ""
+    sample_rate: int | None = None
+    """Of the input, as the server took it. None when it does not say."""
+    http_tools: frozenset[str] = frozenset()
+    """Tools that the server runs by itself: their calls are not ours to answer."""
 
 
 class Ended(msgspec.Struct, frozen=True):

@@ -26,6 +26,7 @@ _MELODIES: dict[str, tuple[_Note, ...]] = {
     "wake": (_Note(660, 0.07), _Note(880, 0.11)),
     "end": (_Note(880, 0.07), _Note(587, 0.13)),
     "error": (_Note(247, 0.11), _Note(0, 0.02), _Note(220, 0.12)),
+    "cap": (_Note(330, 0.11), _Note(0, 0.02), _Note(247, 0.11)),
     "mute": (_Note(523, 0.06), _Note(392, 0.11)),
     "unmute": (_Note(392, 0.06), _Note(523, 0.11)),
     "muted": (_Note(392, 0.09), _Note(0, 0.03), _Note(392, 0.09)),

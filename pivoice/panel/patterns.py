@@ -8,7 +8,8 @@ One order of priority, highest first:
 3. starting.
 4. in a conversation: no_microphone while the user has the floor (the device waits for words it cannot
    hear), then reconnecting, then connecting, then the turn itself.
-5. idle: no_microphone, no_speaker, bad_key, no_network, cap: the one nearest to the user first. Else dark.
+5. idle: no_microphone, no_speaker, bad_key, refused, no_network, cap: the one nearest to the user first.
+   Else dark.
 
 While the user's voice may leave the device the light is never dark for longer than a pulse takes. Every
 pattern differs from every other without its colour: by style, pace or number of flashes.
@@ -69,11 +70,12 @@ PATTERNS: dict[str, Pattern] = {
         Pattern("no_speaker", _RED, "blink", 4.0, 3),
         Pattern("bad_key", _AMBER, "blink", 4.0, 4),
         Pattern("cap", _AMBER, "blink", 4.0, 5),
+        Pattern("refused", _AMBER, "blink", 4.5, 6),
     )
 }
 """Every pattern by name."""
 
-IDLE_FAULTS = ("no_microphone", "no_speaker", "bad_key", "no_network", "cap")
+IDLE_FAULTS = ("no_microphone", "no_speaker", "bad_key", "refused", "no_network", "cap")
 """Conditions that light up an idle device, by priority."""
 
 

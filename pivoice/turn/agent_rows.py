@@ -23,7 +23,7 @@ from pivoice.turn.events import (
     ToolFinished,
     UserSaid,
 )
-from pivoice.turn.floor import BAD_KEY, CAP, NO_NETWORK, Floor, Row
+from pivoice.turn.floor import BAD_KEY, CAP, NO_NETWORK, REFUSED, Floor, Row
 from pivoice.turn.states import Deadline, Link, State
 
 
@@ -34,7 +34,7 @@ def session_ready(floor: Floor, event: SessionReady) -> None:
     forgot = memory.was_up and not event.resumed
     floor.link = Link.UP
     memory.was_up = True
-    floor.faults -= {BAD_KEY, CAP, NO_NETWORK}
+    floor.faults -= {BAD_KEY, CAP, NO_NETWORK, REFUSED}
     if forgot:
         _start_afresh(floor)
     for answer in memory.kept:
@@ -99,13 +99,17 @@ def _cut_off_replies(floor: Floor) -> None:
         floor.drop(floor.highest)
 
 
+_PARTING = {"": "end", CAP: "cap"}
+"""What the user hears when a session is over; else it is an error."""
+
+
 def session_lost(floor: Floor, event: SessionLost) -> None:
     memory = floor.memory
-    if event.auth or event.cap or event.network:
-        floor.faults.add(BAD_KEY if event.auth else CAP if event.cap else NO_NETWORK)
+    if event.fault:
+        floor.faults.add(event.fault)
     floor.link = Link.DOWN
     if not floor.is_audible:
-        floor.hang_up("error")
+        floor.hang_up(_PARTING.get(event.fault, "error"))
         return
     _cut_off_replies(floor)
     floor.cancel_tools()

@@ -129,12 +129,9 @@ class SessionLost(Event):
 
     session: int
     reason: str
-    auth: bool = False
-    """The key was refused: a matter for the owner."""
-    cap: bool = False
-    """The day's minutes are used up."""
-    network: bool = True
-    """The server could not be reached, or went away; else it said no, and `reason` says why."""
+    fault: str = "no_network"
+    """What the owner must mend: "no_network" (not reached, or it went away), "bad_key" (the key was
+    refused), "refused" (the settings were), "cap" (the day's minutes are used up); "": nothing."""
 
 
 @dataclass(frozen=True)

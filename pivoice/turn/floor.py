@@ -28,6 +28,7 @@ NO_MICROPHONE = "no_microphone"
 NO_SPEAKER = "no_speaker"
 NO_NETWORK = "no_network"
 BAD_KEY = "bad_key"
+REFUSED = "refused"
 CAP = "cap"
 RINGING = "ringing"
 
@@ -143,7 +144,7 @@ class Floor:
         self.session += 1
         self.link = Link.CONNECTING
         self.memory.was_up = False
-        self.faults -= {CAP, NO_NETWORK}
+        self.faults -= {CAP, NO_NETWORK, REFUSED}
         self.ask(Connect(self.session))
 
     def drop(self, through: int) -> None:
@@ -303,7 +304,7 @@ class Floor:
             return
         # A goodbye waits for a reply that has started and not sounded: it is the "goodbye!" itself.
         if memory.goodbye and not memory.replies:
-            self.hang_up()
+            self.hang_up("cap" if CAP in self.faults else "")
         # Before the tools, other than in the table: the floor is the user's, and nothing is lost,
         # for a tool runs on and answers in LISTENING as well.
         elif self.user_goes_on():

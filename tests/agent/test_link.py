@@ -127,7 +127,7 @@ async def test_a_lost_server_is_given_up_after_five_attempts(s: Scene):
     lost = await s.event(events.SessionLost)
 
     assert "HTTP 503" in lost.reason
-    assert not lost.auth
+    assert lost.fault != "bad_key"
     assert len(s.reported("session")) >= 5
     assert s.time_of(lost) < 25
     assert s.agent.connections == before  # none got past the handshake
@@ -186,7 +186,7 @@ def test_a_refused_key_is_the_owners_matter_and_is_not_tried_again(code: str):
         lost = await s.event(events.SessionLost)
         await settle(10.0)
 
-        assert lost.auth
+        assert lost.fault == "bad_key"
         assert "API key" in lost.reason
         assert s.agent.connections == 1
 
@@ -199,7 +199,7 @@ async def test_a_wrong_key_is_told_after_the_upgrade(s: Scene):
 
     lost = await s.event(events.SessionLost)
 
-    assert lost.auth
+    assert lost.fault == "bad_key"
 
 
 @scene(http_status=401)
@@ -208,7 +208,7 @@ async def test_a_key_refused_by_http_is_the_owners_matter(s: Scene):
 
     lost = await s.event(events.SessionLost)
 
-    assert lost.auth
+    assert lost.fault == "bad_key"
     assert "HTTP 401" in lost.reason
 
 
@@ -219,7 +219,7 @@ async def test_refused_settings_are_told_and_not_tried_again(s: Scene):
     lost = await s.event(events.SessionLost)
     await settle(10.0)
 
-    assert not lost.auth
+    assert lost.fault != "bad_key"
     assert "check the [agent] settings" in lost.reason
     assert s.agent.connections == 1
 

@@ -29,28 +29,6 @@ def test_messages_are_spelled_as_documented(message: wire.ClientMessage, frame: 
     assert json.loads(wire.encode(message)) == frame
 
 
-def test_empty_settings_are_left_out_because_null_is_refused():
-    made = wire.settings(
-        system_prompt="", greeting="", voice="", turn_detection=wire.TurnDetection(), tools=[]
-    )
-
-    sent = json.loads(wire.encode(wire.SessionUpdate(made)))["session"]
-
-    assert sent == {
-        "input": {"format": {"encoding": "audio/pcm", "sample_rate": 24000}},
-        "output": {"format": {"encoding": "audio/pcm", "sample_rate": 24000}},
-    }
-
-
-def test_turn_detection_is_sent_with_only_what_is_set():
-    detection = wire.TurnDetection(min_silence=700, interrupt_response=False)
-    made = wire.settings(system_prompt="", greeting="", voice="", turn_detection=detection, tools=[])
-
-    sent = json.loads(wire.encode(wire.SessionUpdate(made)))["session"]["input"]["turn_detection"]
-
-    assert sent == {"min_silence": 700, "interrupt_response": False}
-
-
 def told(**message: object) -> object:
     return wire.decode(json.dumps(message))
 

@@ -82,7 +82,7 @@ def test_after_the_session_is_lost_the_reply_plays_out_and_that_is_all() -> None
 
 
 def test_a_refused_key_is_shown_until_a_session_is_ready() -> None:
-    turn = after(WAKE, ev.SessionLost(1, "unauthorized", auth=True))
+    turn = after(WAKE, ev.SessionLost(1, "unauthorized", "bad_key"))
     assert turn.conditions == {"bad_key"}
 
     turn.step(WAKE)
