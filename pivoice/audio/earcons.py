@@ -1,16 +1,20 @@
-"""Short sounds with a meaning, made once at the card's rate.
+"""Short sounds with a meaning, and the few sentences that the device says by itself, at the card's rate.
 
-PURE. Soft (at most -15 dBFS), at most 250 ms, with rounded edges: heard, not startling. Rising means
-"go on", falling means "over", two low notes mean trouble.
+Earcons are soft (at most -15 dBFS), at most 250 ms, with rounded edges: heard, not startling. Rising means
+"go on", falling means "over", two low notes mean trouble. A sentence is a file of this package, made
+by `scripts/speech --notices`; it is read when it is first needed, for hardly any device ever says it.
 """
 
 from __future__ import annotations
 
+import wave
 from dataclasses import dataclass
+from importlib import resources
 
 import numpy as np
 
 from pivoice.audio.pcm import Samples, from_db, to_int16
+from pivoice.audio.resample import resampled
 
 PEAK_DB = -16.0
 EDGE_S = 0.008
@@ -26,19 +30,31 @@ _MELODIES: dict[str, tuple[_Note, ...]] = {
     "wake": (_Note(660, 0.07), _Note(880, 0.11)),
     "end": (_Note(880, 0.07), _Note(587, 0.13)),
     "error": (_Note(247, 0.11), _Note(0, 0.02), _Note(220, 0.12)),
-    "cap": (_Note(330, 0.11), _Note(0, 0.02), _Note(247, 0.11)),
     "mute": (_Note(523, 0.06), _Note(392, 0.11)),
     "unmute": (_Note(392, 0.06), _Note(523, 0.11)),
     "muted": (_Note(392, 0.09), _Note(0, 0.03), _Note(392, 0.09)),
     "timer": (_Note(988, 0.06), _Note(0, 0.03), _Note(988, 0.06), _Note(0, 0.03), _Note(988, 0.06)),
 }
 
-NAMES = tuple(_MELODIES)
+NOTICES = ("cap",)
+"""What is said in words: only where nothing else could tell the user why."""
+
+NAMES = (*_MELODIES, *NOTICES)
 
 
 def make_earcons(rate_hz: int) -> dict[str, Samples]:
     """Return every earcon by name, mono at `rate_hz`."""
     return {name: _melody(notes, rate_hz) for name, notes in _MELODIES.items()}
+
+
+def load_notice(name: str, rate_hz: int) -> Samples:
+    """Return one of `NOTICES`, mono at `rate_hz`. Takes 10 ms on a laptop."""
+    with (
+        resources.files(__package__).joinpath(f"notices/{name}.wav").open("rb") as file,
+        wave.open(file) as wav,
+    ):
+        samples = np.frombuffer(wav.readframes(wav.getnframes()), "<i2").astype(np.int16)
+        return resampled(samples, wav.getframerate(), rate_hz)
 
 
 def _melody(notes: tuple[_Note, ...], rate_hz: int) -> Samples:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pivoice.audio.buffers import WIRE_HZ, ReplyQueue
-from pivoice.audio.earcons import make_earcons
+from pivoice.audio.earcons import load_notice, make_earcons
 from pivoice.audio.pcm import Format, Samples, from_db, to_int16
 from pivoice.audio.resample import Resampler
 
@@ -71,7 +71,7 @@ class Mixer:
     def mix(self, chimes: deque[str], *, ducked: bool, now_s: float) -> Mixed:
         """Return the next period. Empties `chimes`."""
         while chimes:
-            self._ringing.append(self._earcons[chimes.popleft()])
+            self._ringing.append(self._sound_of(chimes.popleft()))
         mixed = self._speak(now_s)
         self._level.turn(ducked, at_once=not len(mixed.voice))
         sound: NDArray[np.float32] = np.zeros(self._period, np.float32)
@@ -82,6 +82,11 @@ class Mixer:
         self._ringing = [earcon[self._period :] for earcon in self._ringing if len(earcon) > self._period]
         mixed.samples = to_int16(sound * np.float32(self._volume))
         return mixed
+
+    def _sound_of(self, chime: str) -> Samples:
+        if chime not in self._earcons:
+            self._earcons[chime] = load_notice(chime, self._rate_hz)
+        return self._earcons[chime]
 
     def _voice_due_s(self, now_s: float) -> float | None:
         head = self._queue.head()

@@ -194,8 +194,8 @@ def user_said(floor: Floor, event: UserSaid) -> None:
 def reply_started(floor: Floor, event: ReplyStarted) -> None:
     if event.reply <= floor.highest or not floor.begin(event.reply):
         return
-    if floor.state is State.THINKING and floor.deadline is Deadline.YIELD:
-        # The "uh-huh" is answered after all: wait for the answer as for any other.
+    if floor.state is State.THINKING and floor.deadline in (Deadline.YIELD, Deadline.GOODBYE):
+        # The "uh-huh" is answered after all, the goodbye begins: wait for it as for any other answer.
         floor.arm(Deadline.NO_REPLY)
     _make_way(floor)
 

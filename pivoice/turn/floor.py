@@ -247,12 +247,15 @@ class Floor:
         if self.link is Link.DOWN:
             self.hang_up()
             return
+        memory = self.memory
         self.state = State.THINKING
-        self.memory.user_speaking = False
+        memory.user_speaking = False
+        patience = patience or (Deadline.TOOL if memory.tools else Deadline.NO_REPLY)
         if self.link is Link.CONNECTING:
-            self.arm(Deadline.CONNECT)
-        else:
-            self.arm(patience or (Deadline.TOOL if self.memory.tools else Deadline.NO_REPLY))
+            patience = Deadline.CONNECT
+        elif patience is Deadline.NO_REPLY and memory.goodbye and not memory.replies:
+            patience = Deadline.GOODBYE
+        self.arm(patience)
 
     def speak(self) -> None:
         """-> SPEAKING, at full level."""

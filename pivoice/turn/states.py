@@ -43,6 +43,7 @@ class Deadline(enum.Enum):
     FOLLOW_UP = "follow_up"
     LONG_SPEECH = "long_speech"
     NO_REPLY = "no_reply"
+    GOODBYE = "goodbye"
     TOOL = "tool"
     LONG_REPLY = "long_reply"
     YIELD = "yield"
@@ -61,6 +62,9 @@ class Deadlines:
     """For one utterance; also for a push-to-talk button that is stuck."""
     no_reply_s: float = 15.0
     """For the agent's answer to become audible."""
+    goodbye_s: float = 5.0
+    """For the goodbye to begin, once the agent has asked to hang up; it may have nothing left to say.
+    A reply to a tool's answer starts within 3 s (measured live by others, 2026-09)."""
     long_reply_s: float = 120.0
     """For one reply to play out."""
     yield_s: float = 2.5
@@ -80,6 +84,7 @@ class Deadlines:
             Deadline.FOLLOW_UP: self.follow_up_s,
             Deadline.LONG_SPEECH: self.long_speech_s,
             Deadline.NO_REPLY: self.no_reply_s,
+            Deadline.GOODBYE: min(self.goodbye_s, self.no_reply_s),
             Deadline.TOOL: self.tool_s + self.no_reply_s,
             Deadline.LONG_REPLY: self.long_reply_s,
             Deadline.YIELD: self.yield_s,

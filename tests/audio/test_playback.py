@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pivoice.audio.buffers import SpokenRing
-from pivoice.audio.earcons import make_earcons
+from pivoice.audio.earcons import load_notice, make_earcons
 from pivoice.audio.gate import HalfDuplexGate
 from pivoice.audio.pcm import Samples, from_db
 from pivoice.audio.playback import Mouth
@@ -631,6 +631,18 @@ def test_a_chime_is_heard_at_once_and_whole(tmp_path: Path):
 
     place = find(make_earcons(CARD_HZ)["wake"][1:], house.heard(1.01))
     assert place <= 0.025 * CARD_HZ
+
+
+def test_a_notice_is_spoken_to_its_last_word(tmp_path: Path):
+    house, notice = House(tmp_path), load_notice("cap", CARD_HZ)
+
+    async def script(loop: JumpLoop, mouth: Mouth) -> None:
+        mouth.chime("cap")
+        await asyncio.sleep(1 + len(notice) / CARD_HZ)
+
+    house.run(script)
+
+    find(notice[1000:], house.heard())
 
 
 def test_a_chime_in_a_reply_is_mixed_into_it(tmp_path: Path):

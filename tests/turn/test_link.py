@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pivoice.turn import events as ev
-from pivoice.turn.actions import AskAgain, CancelTools, Connect, Drop, End
+from pivoice.turn.actions import AskAgain, CancelTools, Chime, Connect, Drop, End
 from pivoice.turn.machine import Link, State
 from tests.turn.situations import (
     ANSWERED,
@@ -143,3 +145,33 @@ def test_status_names_what_is_going_on() -> None:
     status = after(*FOLLOW_UP).status()
 
     assert (status["state"], status["link"], status["deadline"]) == ("listening", "up", "follow_up")
+
+
+@pytest.mark.parametrize(
+    ("fault", "chime"),
+    [("no_network", "error"), ("bad_key", "error"), ("refused", "error"), ("cap", "cap"), ("", "end")],
+)
+def test_a_lost_session_says_what_the_owner_must_mend(fault: str, chime: str) -> None:
+    turn = after(*OPEN)
+
+    actions = turn.step(ev.SessionLost(1, "over", fault))
+
+    assert (turn.state, actions[-1]) == (State.IDLE, Chime(chime))
+    assert turn.conditions == ({fault} if fault else set())
+
+
+def test_a_cap_reached_in_mid_reply_is_told_once_that_is_heard() -> None:
+    turn = after(*ANSWERED)
+
+    assert turn.step(ev.SessionLost(1, "used up", "cap")) == [CancelTools()]
+    actions = turn.step(DRAINED)
+
+    assert (turn.state, actions[-1]) == (State.IDLE, Chime("cap"))
+
+
+def test_what_was_mended_is_forgotten_at_the_next_session() -> None:
+    turn = after(*OPEN, ev.SessionLost(1, "said no", "refused"))
+
+    turn.step(WAKE)
+
+    assert not turn.conditions

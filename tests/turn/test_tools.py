@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from pivoice.turn import events as ev
-from pivoice.turn.actions import AskAgain, CancelTools, Chime, Drop, OpenUplink, RunTool, Say, SendToolResult
+from pivoice.turn.actions import (
+    AskAgain,
+    CancelTools,
+    Chime,
+    Drop,
+    End,
+    OpenUplink,
+    RunTool,
+    Say,
+    SendToolResult,
+)
 from pivoice.turn.floor import SAYS
 from pivoice.turn.machine import Deadline, State
 from tests.turn.situations import (
@@ -105,6 +115,24 @@ def test_a_goodbye_in_the_reply_that_follows_the_tool_is_heard_too() -> None:
     turn.step(ev.PlaybackDrained(2))
 
     assert turn.state is State.IDLE
+
+
+def test_a_goodbye_that_is_never_spoken_does_not_keep_the_session_open_for_long() -> None:
+    turn = after(*ASKED, STARTED, TOOL, ev.GoodbyeAsked(1), ANSWER, ev.ReplySilent(1, 1))
+    assert turn.deadline is Deadline.GOODBYE
+
+    actions = turn.step(ev.DeadlinePassed(turn.deadline_serial))
+
+    assert turn.state is State.IDLE
+    assert (End() in actions, actions[-1]) == (True, Chime("end"))
+
+
+def test_a_goodbye_that_has_begun_is_waited_for_like_any_answer() -> None:
+    turn = after(*ASKED, STARTED, TOOL, ev.GoodbyeAsked(1), ANSWER, ev.ReplySilent(1, 1))
+
+    turn.step(ev.ReplyStarted(1, 2))
+
+    assert turn.deadline is Deadline.NO_REPLY
 
 
 def test_words_over_a_goodbye_take_it_back() -> None:
