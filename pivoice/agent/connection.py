@@ -148,7 +148,7 @@ async def open_connection(url: str, *, key: str, token_url: str, faults: Faults)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     address = url
     if token_url:
-        token = await fetch_token(token_url, ssl_context=_tls_for(token_url))
+        token = await fetch_token(token_url)
         address += ("&" if urlsplit(url).query else "?") + "token=" + quote(token, safe="")
     try:
         socket_ = await connect(
