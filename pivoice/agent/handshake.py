@@ -1,4 +1,4 @@
-"""From an open socket to `session.ready`, and what each way of failing means.
+"""From an open socket to `session.ready`. What each way of failing means is read in `reactions`.
 
 Event loop only; one socket at a time, given and never kept.
 """
@@ -11,36 +11,10 @@ from dataclasses import dataclass
 
 from pivoice.agent import wire
 from pivoice.agent.connection import Connection, Faults
-from pivoice.errors import AgentError, AuthError, LinkError
+from pivoice.agent.reactions import Phase, ResumeRefusedError, VoiceRefusedError, judge, judge_close
+from pivoice.errors import LinkError
 
-_KEY_REFUSED = ("unauthorized", "forbidden")
-_TRY_LATER = {
-    "at_capacity": "the server is full",
-    "concurrency_exceeded": "the account has too many sessions open",
-    "internal_error": "the server has an internal error",
-    "server_error": "the server has an internal error",
-    "agent_init_failed": "the server could not start an agent",
-    "agent_timeout": "the server's agent did not start in time",
-    "session_expired": "the session expired",
-    "session_not_found": "the server lost the session",
-}
-_OUR_MISTAKE = (
-    "invalid_value",
-    "invalid_config",
-    "invalid_webhook",
-    "agent_id_not_first",
-    "agent_not_found",
-)
-_POLICY = 1008
-_FATAL_CLOSES = range(3006, 3010)
-
-
-class ResumeRefusedError(AgentError):
-    """The session cannot be resumed."""
-
-
-class VoiceRefusedError(AgentError):
-    """The server does not know the voice."""
+__all__ = ["Hello", "ResumeRefusedError", "VoiceRefusedError", "shake_hands"]
 
 
 @dataclass
@@ -82,40 +56,11 @@ async def shake_hands(connection: Connection, hello: Hello, *, session_id: str) 
             case wire.Ready():
                 return event
             case wire.Ended():
+                if session_id:
+                    raise ResumeRefusedError("the server ended the session")
                 raise LinkError("the server ended the session before it began", advice="try again later")
             case wire.Failure():
-                _judge(event, is_resume=bool(session_id), has_voice=bool(hello.voice))
+                judge(event, is_resume=bool(session_id), has_voice=bool(hello.voice))
                 complaint = event
-    raise _judge_close(connection, complaint, is_resume=bool(session_id))
-
-
-def _judge(failure: wire.Failure, *, is_resume: bool, has_voice: bool) -> None:
-    """Raise what a complaint before `session.ready` means; return when it may mean nothing."""
-    code, said = failure.code, failure.message or "no reason given"
-    if code in _TRY_LATER and not (is_resume and code in ("session_expired", "session_not_found")):
-        raise LinkError(f"{_TRY_LATER[code]} ({code}: {said})", advice="try again later", code=code)
-    if is_resume and code:
-        raise ResumeRefusedError(said, code=code)
-    if code in _KEY_REFUSED:
-        raise AuthError(f"the server refused the API key ({code}: {said})", advice="check the key", code=code)
-    if code in _OUR_MISTAKE:
-        if has_voice and "voice" in f"{failure.param} {said}".lower():
-            raise VoiceRefusedError(said, code=code)
-        where = f" {failure.param}" if failure.param else ""
-        raise AgentError(
-            f"the server refused the session's settings ({code}{where}: {said})",
-            advice="check the [agent] settings",
-            code=code,
-        )
-
-
-def _judge_close(connection: Connection, complaint: wire.Failure | None, *, is_resume: bool) -> AgentError:
-    """Return what a socket closed before `session.ready` means."""
-    code = connection.close_code
-    said = complaint.message if complaint is not None else connection.close_reason
-    told = f"the server closed the connection before it was ready (close code {code}: {said or 'no reason'})"
-    if code == _POLICY and is_resume:
-        return ResumeRefusedError(told)
-    if code == _POLICY or code in _FATAL_CLOSES:
-        return AgentError(told, advice="check the key and the [agent] settings")
-    return LinkError(told, advice="try again later")
+    phase: Phase = "resume" if session_id else "connect"
+    raise judge_close(connection.close_code, connection.close_reason, complaint, phase=phase)
