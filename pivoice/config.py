@@ -3,7 +3,7 @@
 Owns nothing but the reading. Each field is followed by one line: unit, and what the extremes mean;
 `config/pivoice.toml` and README's table are generated from exactly these lines (`scripts/generate`).
 Bounds are msgspec constraints, and msgspec does the checking; this file adds only what it lacks:
-reporting every fault instead of the first, and "did you mean".
+reporting every fault instead of the first, "did you mean", and never showing what may hold a key.
 """
 
 from __future__ import annotations
@@ -15,16 +15,21 @@ import os
 import tomllib
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
+from pivoice.contradictions import MAY_HOLD_A_KEY, contradictions
 from pivoice.errors import ConfigError, Fault
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_Section = TypeVar("_Section", bound="DataclassInstance")
 
 DEFAULT_PATH = "/etc/pivoice/pivoice.toml"
 
@@ -34,9 +39,6 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 Language = Literal[
     "en", "es", "de", "fr", "pt", "it", "tr", "nl", "sv", "no", "da", "fi", "hi", "vi", "ar", "he", "ja", "zh"
 ]
-DEFAULT_MIN_SILENCE_MS = 1000  # the server's schema, for whichever of the two is unset
-DEFAULT_MAX_SILENCE_MS = 3000
-MAX_KEYTERMS = 100
 MAX_KEYTERM_CHARS = 50  # the server ignores longer ones without a word
 
 
@@ -261,10 +263,40 @@ def parse(text: str, *, path: str = "") -> Config:
         raise ConfigError([Fault("", f"is not TOML: {error}")], path=path) from error
     faults: list[Fault] = []
     config = _section(Config, table, "", faults)
-    faults += _contradictions(config)  # what is at fault has its default by now
+    faults += contradictions(config)  # what is at fault has its default by now
     if faults:
         raise ConfigError(faults, path=path)
-    return typing.cast(Config, config)
+    return config
+
+
+def changed(config: Config, key: str, value: object) -> Config:
+    """Return `config` with the setting `key` ("agent.volume") at `value`, checked as the file is.
+
+    None unsets a setting that may be unset.
+
+    Raises:
+        ConfigError: there is no such setting, or it cannot have that value beside the others.
+    """
+    path = key.split(".")
+    table: dict[str, Any] = {path[-1]: value}
+    for name in reversed(path[:-1]):
+        table = {name: table}
+    faults: list[Fault] = []
+    asked = _section(Config, table, "", faults)
+    if faults:
+        raise ConfigError(faults)
+    new = _grafted(config, asked, path)
+    if faults := list(contradictions(new)):
+        raise ConfigError(faults)
+    return new
+
+
+def shown(config: Config) -> dict[str, Any]:
+    """Return `config` for people to see: without what follows the ? of token_url, which may be a secret."""
+    sections = dataclasses.asdict(config)
+    address, query, _ = config.agent.token_url.partition("?")
+    sections["agent"]["token_url"] = address + query + ("..." if query else "")
+    return sections
 
 
 @dataclass(frozen=True)
@@ -293,7 +325,16 @@ def _settings(section: type, prefix: str) -> Iterator[Setting]:
             yield Setting(key, default, _allowed(hints[each.name]))
 
 
-def _section(section: type, table: dict[str, Any], prefix: str, faults: list[Fault]) -> object:
+def _grafted(section: _Section, asked: _Section, path: Sequence[str]) -> _Section:
+    """Return `section` with the one field at `path` taken from `asked`."""
+    name, *rest = path
+    given = getattr(asked, name)
+    if rest:
+        given = _grafted(getattr(section, name), given, rest)
+    return dataclasses.replace(section, **{name: given})
+
+
+def _section(section: type[_Section], table: dict[str, Any], prefix: str, faults: list[Fault]) -> _Section:
     """Build one section from its table, appending to `faults`; what is at fault keeps its default."""
     hints = typing.get_type_hints(section, include_extras=True)
     values: dict[str, object] = {}
@@ -305,9 +346,7 @@ def _section(section: type, table: dict[str, Any], prefix: str, faults: list[Fau
             if isinstance(value, dict):
                 values[name] = _section(typing.cast(type, hint), value, key + ".", faults)
             else:
-                faults.append(
-                    Fault(key, f"{value!r} is not a section; write [{key}] and its settings below it")
-                )
+                faults.append(Fault(key, f"is a section; write [{key}] and its settings below it"))
         else:
             try:
                 if isinstance(value, float) and not math.isfinite(value):
@@ -316,7 +355,8 @@ def _section(section: type, table: dict[str, Any], prefix: str, faults: list[Fau
                     raise msgspec.ValidationError
                 values[name] = msgspec.convert(value, hint, strict=True)
             except msgspec.ValidationError:
-                faults.append(Fault(key, f"{value!r} is not allowed; it must be {_allowed(hint)}"))
+                told = "what is there" if key in MAY_HOLD_A_KEY else repr(value)[:80]
+                faults.append(Fault(key, f"{told} is not allowed; it must be {_allowed(hint)}"))
     return section(**values)
 
 
@@ -356,63 +396,3 @@ def _bounded(kind: str, meta: Meta) -> str:
     low = f"from {meta.ge}" if meta.ge is not None else f"above {meta.gt}"
     high = f"to {meta.le}" if meta.le is not None else f"and below {meta.lt}"
     return f"{kind} {low} {high}"
-
-
-def _is_address(url: str, schemes: tuple[str, ...]) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0 and " " not in url
-    except ValueError:  # a bracket left open, a port beyond 65535
-        return False
-
-
-def _agent_contradictions(agent: AgentConfig) -> Iterator[Fault]:
-    """Yield what the server would refuse, after which there is no session at all."""
-    if len(agent.keyterms) > MAX_KEYTERMS:
-        yield Fault("agent.keyterms", f"{len(agent.keyterms)} are too many; at most {MAX_KEYTERMS} are taken")
-    if agent.api_key_file and not agent.api_key_file.startswith("/"):
-        # not shown: it may well be the key itself
-        yield Fault("agent.api_key_file", "must be the path, from /, of a file that holds the key")
-    low, high = agent.turn_detection.min_silence_ms, agent.turn_detection.max_silence_ms
-    key = "agent.turn_detection.min_silence_ms"
-    if low is not None and high is not None and low >= high:
-        yield Fault(key, f"{low} must be less than max_silence_ms ({high})")
-    elif low is not None and high is None and low >= DEFAULT_MAX_SILENCE_MS:
-        yield Fault(
-            key, f"{low} needs a greater max_silence_ms; the server's own is {DEFAULT_MAX_SILENCE_MS}"
-        )
-    elif high is not None and low is None and high <= DEFAULT_MIN_SILENCE_MS:
-        key = "agent.turn_detection.max_silence_ms"
-        yield Fault(
-            key, f"{high} needs a smaller min_silence_ms; the server's own is {DEFAULT_MIN_SILENCE_MS}"
-        )
-    if agent.agent_id:
-        for name in ("voice", "greeting"):
-            if getattr(agent, name):
-                yield Fault(
-                    f"agent.{name}", f"the stored agent {agent.agent_id!r} has its own; remove this one"
-                )
-    if agent.delete_recordings and agent.token_url:
-        yield Fault("agent.delete_recordings", "needs the API key on the device; remove token_url, or this")
-
-
-def _contradictions(config: Any) -> Iterator[Fault]:
-    """Yield what no single field can know."""
-    agent = config.agent
-    if not _is_address(agent.url, ("ws", "wss")):
-        yield Fault("agent.url", f"{agent.url!r} is not allowed; it must be wss://HOST/PATH (or ws://)")
-    for key, url in (("token_url", agent.token_url), ("rest_url", agent.rest_url)):
-        if url and not _is_address(url, ("http", "https")):
-            yield Fault(f"agent.{key}", f"{url!r} is not allowed; it must be https://HOST/PATH")
-    yield from _agent_contradictions(agent)
-    if config.wake.engine != "none" and not config.wake.models:
-        yield Fault("wake.models", '[] is empty; name a model, or set wake.engine = "none"')
-    if config.audio.echo == "webrtc":
-        yield Fault("audio.echo", '"webrtc" is not there yet; use "half_duplex", "none" or "auto"')
-    legs = (config.panel.red_pin, config.panel.green_pin, config.panel.blue_pin)
-    if any(leg is not None for leg in legs) and None in legs:
-        yield Fault("panel.red_pin", "red_pin, green_pin and blue_pin go together; set all three or none")
-    light = legs if None not in legs else (config.panel.led_pin,)
-    pins = [pin for pin in (config.panel.button_pin, *light) if pin is not None]
-    for pin in sorted({pin for pin in pins if pins.count(pin) > 1}):
-        yield Fault("panel", f"pin {pin} is used twice; give the button and each leg of the light its own")

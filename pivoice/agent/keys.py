@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +15,7 @@ CREDENTIAL = "assemblyai-api-key"
 VARIABLE = "ASSEMBLYAI_API_KEY"
 
 _KEY = "agent.api_key_file"
+_MOST_BYTES = 4096  # a key has a few dozen; a name that leads to something else is noticed, not read
 
 
 def find_key(config: AgentConfig, environ: Mapping[str, str]) -> str:
@@ -40,25 +43,38 @@ def find_key(config: AgentConfig, environ: Mapping[str, str]) -> str:
 
 
 def _read_private(path: Path) -> str:
-    """Read a key file that nobody but its owner (and perhaps a group) may read."""
+    """Read a key file that no stranger may read or write.
+
+    The group may read one that is not ours: that is how root gives a service its key (root:pivoice, 640).
+    One of our own needs no group: most users share theirs with somebody, as ssh knows.
+    """
     try:
-        mode = path.stat().st_mode
+        found = path.stat()
     except OSError as error:
         raise _fault(f"cannot read {str(path)!r}: {error.strerror}") from error
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(found.st_mode):
         raise _fault(f"{str(path)!r} is not a file; name the file that holds the API key")
-    if mode & (stat.S_IROTH | stat.S_IWOTH):
-        raise _fault(f"{str(path)!r} holds a secret that every user can read; run: chmod 600 {path}")
+    is_ours = found.st_uid == os.geteuid()
+    forbidden = stat.S_IROTH | stat.S_IWOTH | (stat.S_IRGRP | stat.S_IWGRP if is_ours else 0)
+    if found.st_mode & forbidden:
+        mend = f"chmod {'600' if is_ours else 'o='} {shlex.quote(str(path))}"
+        raise _fault(f"{str(path)!r} holds a secret that other users can read; run: {mend}")
     return _read(path, what=repr(str(path)))
 
 
 def _read(path: Path, *, what: str) -> str:
     try:
-        key = path.read_text(encoding="ascii").strip()
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise _fault(f"cannot read {what}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise _fault(f"{what} does not hold an API key: it is not plain text") from error
+    if len(content) > _MOST_BYTES:
+        raise _fault(f"{what} does not hold an API key: it is longer than {_MOST_BYTES} bytes")
+    try:
+        key = content.decode("ascii").strip()
+    except UnicodeDecodeError:
+        # not "from": the error holds the content
+        raise _fault(f"{what} does not hold an API key: it is not plain text") from None
     return _checked(key, what=what)
 
 

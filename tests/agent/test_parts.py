@@ -1,20 +1,16 @@
-"""The agent room's pure parts: replies, memory, meter, pace, keys."""
+"""The agent room's pure parts: replies, memory, meter, pace."""
 
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pivoice.agent.keys import find_key
 from pivoice.agent.memory import MAX_CONTEXT_CHARS, Memory
 from pivoice.agent.meter import Meter
 from pivoice.agent.pacing import CHUNK_S, Pace
 from pivoice.agent.replies import Replies
-from pivoice.config import AgentConfig
-from pivoice.errors import ConfigError
 
 LOUD = np.full(480, 8000, "<i2").tobytes()
 
@@ -154,55 +150,3 @@ def test_a_stall_is_not_made_up_for():
     pace.sent(10.0)
 
     assert pace.wait_s(10.0) == pytest.approx(CHUNK_S / 2)
-
-
-# --- keys ---
-
-
-def key_file(path: Path, text: str = "file-key\n", mode: int = 0o600) -> AgentConfig:
-    path.write_text(text)
-    path.chmod(mode)
-    return AgentConfig(api_key_file=str(path))
-
-
-def test_the_credential_comes_before_the_environment_and_the_environment_before_the_file(tmp_path: Path):
-    config = key_file(tmp_path / "key")
-    (tmp_path / "assemblyai-api-key").write_text("credential-key\n")
-    directory, variable = {"CREDENTIALS_DIRECTORY": str(tmp_path)}, {"ASSEMBLYAI_API_KEY": "variable-key"}
-
-    assert find_key(config, directory | variable) == "credential-key"
-    assert find_key(config, variable) == "variable-key"
-    assert find_key(config, {}) == "file-key"
-
-
-def test_a_missing_key_names_the_three_ways_to_give_one():
-    with pytest.raises(
-        ConfigError, match=r"LoadCredential=.*\$ASSEMBLYAI_API_KEY.*agent\.api_key_file|agent"
-    ):
-        find_key(AgentConfig(), {})
-
-
-def test_a_token_address_needs_no_key():
-    assert find_key(AgentConfig(token_url="https://example.org/token"), {}) == ""
-
-
-@pytest.mark.parametrize(
-    ("text", "mode", "said"),
-    [
-        ("key", 0o644, "chmod 600"),
-        ("", 0o600, "is empty"),
-        ("two words", 0o600, "one line"),
-        ("kéy", 0o600, "plain text"),
-    ],
-)
-def test_a_key_file_that_cannot_be_used_is_one_clear_fault(tmp_path: Path, text: str, mode: int, said: str):
-    with pytest.raises(ConfigError, match=said) as caught:
-        find_key(key_file(tmp_path / "key", text, mode), {})
-
-    assert len(caught.value.faults) == 1
-    assert "\n" not in str(caught.value)
-
-
-def test_a_key_file_that_is_not_there_is_named(tmp_path: Path):
-    with pytest.raises(ConfigError, match="nowhere"):
-        find_key(AgentConfig(api_key_file=str(tmp_path / "nowhere")), {})
