@@ -30,6 +30,7 @@ from websockets.exceptions import (
 )
 
 from pivoice.agent import wire
+from pivoice.agent.reading import decode
 from pivoice.agent.tokens import fetch_token
 from pivoice.errors import AgentError, AuthError, LinkError
 
@@ -105,7 +106,7 @@ class Connection:
                 self.close_code = closing.code if closing else 1006
                 self.close_reason = closing.reason if closing else ""
                 return None
-            event = wire.decode(frame)
+            event = decode(frame)
             if isinstance(event, wire.Garbled):
                 self._faults.count(event.kind, event.detail)
                 continue

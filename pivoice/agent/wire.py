@@ -1,17 +1,12 @@
-"""The vendor's JSON, both directions. The only file of the client that knows it.
+"""The vendor's messages, both directions: a struct for each. With `reading`, all that knows its JSON.
 
-PURE: bytes and text in, structs out, and back. What the server sends is never trusted: `decode` does
-not raise. A frame it cannot use comes back as `Garbled`, named by a kind that can be counted. The rule
-for every field: of the wrong type is the same as missing; missing is an error only where the message
-means nothing without it.
+PURE. `encode` makes text of ours; `reading.decode` makes these of the server's.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -117,8 +112,22 @@ def encode(message: ClientMessage) -> bytes:
 # --- server to client ---
 
 
+class Agreed(msgspec.Struct, frozen=True):
+    """What a session is, as the server took it. Each is empty where it does not say."""
+
+    system_prompt: str | None = None
+    """The prompt in force; of a stored agent its own, until we add to it."""
+    voice: str = ""
+    sample_rate: int | None = None
+    """Of the input."""
+    http_tools: frozenset[str] = frozenset()
+    """Tools that the server runs by itself: their calls are not ours to answer."""
+
+
 class Updated(msgspec.Struct, frozen=True):
     """An update was taken. Not yet the leave to send audio."""
+
+    agreed: Agreed = Agreed()
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -128,24 +137,30 @@ class Ready(msgspec.Struct, frozen=True):
     expires_in_s: float | None = None
     """Until the server ends the session, by its own clock; None when it does not say."""
     system_prompt: str | None = None
-    """The prompt in force, where the server tells it; a stored agent's, before ours is added."""
+    """This and what follows: as in `Agreed`."""
     voice: str = ""
     sample_rate: int | None = None
-    """Of the input, as the server took it. None when it does not say."""
     http_tools: frozenset[str] = frozenset()
-    """Tools that the server runs by itself: their calls are not ours to answer."""
+    expires_at: float | None = None
+    """The same end in seconds since 1970, for the server that does not tell its own time beside it."""
 
 
 class Ended(msgspec.Struct, frozen=True):
     """The session is over; nothing more is billed."""
 
+    session_s: float | None = None
+    """What is billed, where the server says."""
+    audio_s: float | None = None
+    """None even after much audio, as observed in 2026-09."""
+
 
 class Failure(msgspec.Struct, frozen=True):
-    """The server complains. `code` is lower case, "" when there was none."""
+    """The server complains. `code` is lower case, "" when there was none. Each is one short line."""
 
     code: str
     message: str
     param: str
+    session_id: str = ""
 
 
 class SpeechStarted(msgspec.Struct, frozen=True):
@@ -182,6 +197,9 @@ class AgentWords(msgspec.Struct, frozen=True):
 
     reply_id: str
     words: str
+    start_ms: float | None = None
+    """From the reply's first audio to the first word's begin; None when the server does not say."""
+    end_ms: float | None = None
 
 
 class AgentText(msgspec.Struct, frozen=True):
@@ -205,6 +223,7 @@ class ReplyFailed(msgspec.Struct, frozen=True):
     reply_id: str
     code: str
     message: str
+    retryable: bool = False
 
 
 class ToolCall(msgspec.Struct, frozen=True):
@@ -243,137 +262,3 @@ ServerEvent: TypeAlias = (
     | ToolCall
     | Ignored
 )
-
-
-class _FastAudio(msgspec.Struct, tag="reply.audio"):
-    data: bytes
-    reply_id: str = ""
-
-
-_fast_audio = msgspec.json.Decoder(_FastAudio)
-_any = msgspec.json.Decoder()
-
-_HEAD_CHARS = 40  # where `"type":"reply.audio"` stands when the server writes its type first, as it does
-_SHOWN_CHARS = 120
-
-
-def decode(frame: str | bytes) -> ServerEvent | Garbled:
-    """Return what one frame says. Never raises."""
-    if isinstance(frame, bytes):
-        return Garbled("binary frame", f"{len(frame)} bytes")
-    if '"reply.audio"' in frame[:_HEAD_CHARS]:  # 100 a second: one pass in C, base64 included
-        try:
-            fast = _fast_audio.decode(frame)
-            return ReplyAudio(fast.reply_id, fast.data)
-        except (msgspec.DecodeError, UnicodeError):
-            pass  # an older spelling, or nonsense: the slow way tells
-    return _decode_slowly(frame)
-
-
-def _decode_slowly(frame: str) -> ServerEvent | Garbled:
-    try:
-        message = _any.decode(frame)
-    except (msgspec.DecodeError, RecursionError, UnicodeError):
-        return Garbled("not JSON", _shown(frame))
-    if not isinstance(message, dict):
-        return Garbled("not an object", _shown(frame))
-    kind = message.get("type")
-    if not isinstance(kind, str):
-        return Garbled("no type", _shown(frame))
-    read = _READERS.get(kind)
-    if read is None:
-        return Garbled(f"unknown type {kind[:60]!r}", _shown(frame))
-    event = read(message)
-    return Garbled(f"bad {kind}", _shown(frame)) if event is None else event
-
-
-def _shown(frame: str) -> str:
-    return frame if len(frame) <= _SHOWN_CHARS else f"{frame[:_SHOWN_CHARS]}... ({len(frame)} characters)"
-
-
-_Message: TypeAlias = dict[str, Any]
-
-
-def _text(message: _Message, *names: str) -> str | None:
-    """Return the first of the fields that is text."""
-    return next((message[name] for name in names if isinstance(message.get(name), str)), None)
-
-
-def _reply_id(message: _Message) -> str:
-    return _text(message, "reply_id") or ""
-
-
-def _read_failure(message: _Message) -> Failure:
-    code, said = _text(message, "code") or "", _text(message, "message", "error", "detail") or ""
-    return Failure(code.lower(), said, _text(message, "param") or "")
-
-
-def _read_user(*, final: bool) -> Callable[[_Message], UserText | None]:
-    def read(message: _Message) -> UserText | None:
-        text = _text(message, "text", "delta")
-        return None if text is None else UserText(text, final, _text(message, "item_id") or "")
-
-    return read
-
-
-def _read_audio(message: _Message) -> ReplyAudio | None:
-    data = _text(message, "data", "audio")
-    if data is None:
-        return None
-    try:
-        return ReplyAudio(_reply_id(message), base64.b64decode(data, validate=True))
-    except (binascii.Error, ValueError):
-        return None
-
-
-def _read_words(message: _Message) -> AgentWords | None:
-    words = _text(message, "delta", "text")
-    return None if words is None else AgentWords(_reply_id(message), words)
-
-
-def _read_agent_text(message: _Message) -> AgentText:
-    return AgentText(_reply_id(message), _text(message, "text") or "", message.get("interrupted") is True)
-
-
-def _read_done(message: _Message) -> ReplyDone:
-    return ReplyDone(_reply_id(message), (_text(message, "status") or "completed").lower())
-
-
-def _read_reply_failed(message: _Message) -> ReplyFailed:
-    failure = _read_failure(message)
-    return ReplyFailed(_reply_id(message), failure.code, failure.message)
-
-
-def _read_tool_call(message: _Message) -> ToolCall | None:
-    call_id = _text(message, "call_id")
-    if not call_id:
-        return None  # cannot be answered, so must not be run
-    arguments = message.get("arguments", message.get("args"))
-    if isinstance(arguments, str):  # some put JSON into a string here
-        try:
-            arguments = _any.decode(arguments)
-        except (msgspec.DecodeError, RecursionError, UnicodeError):
-            arguments = None
-    return ToolCall(call_id, _text(message, "name") or "", arguments if isinstance(arguments, dict) else {})
-
-
-_READERS: dict[str, Callable[[_Message], ServerEvent | None]] = {
-    "session.updated": lambda _: Updated(),
-    "session.ready": lambda message: Ready(_text(message, "session_id") or ""),
-    "session.ended": lambda _: Ended(),
-    "session.error": _read_failure,
-    "error": _read_failure,
-    "input.speech.started": lambda _: SpeechStarted(),
-    "input.speech.stopped": lambda _: SpeechStopped(),
-    "transcript.user.delta": _read_user(final=False),
-    "transcript.user": _read_user(final=True),
-    "reply.started": lambda message: ReplyStarted(_reply_id(message)),
-    "reply.audio": _read_audio,
-    "transcript.agent.delta": _read_words,
-    "transcript.agent": _read_agent_text,
-    "reply.done": _read_done,
-    "reply.error": _read_reply_failed,
-    "tool.call": _read_tool_call,
-    "reply.content_part.started": lambda _: Ignored(),
-    "reply.content_part.done": lambda _: Ignored(),
-}

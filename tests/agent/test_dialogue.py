@@ -11,6 +11,7 @@ import numpy as np
 from pivoice.agent import wire
 from pivoice.agent.dialogue import Dialogue, Doors
 from pivoice.agent.memory import Memory
+from pivoice.agent.reading import decode
 from pivoice.turn import events
 
 LOUD = base64.b64encode(np.full(240, 8000, "<i2").tobytes()).decode()
@@ -40,7 +41,7 @@ class Talk:
         )
 
     def hear(self, kind: str, **fields: object) -> None:
-        event = wire.decode(json.dumps({"type": kind, **fields}))
+        event = decode(json.dumps({"type": kind, **fields}))
         assert not isinstance(event, wire.Garbled)
         self.dialogue.hear(event)
 
