@@ -106,7 +106,7 @@ def mutate(rng: random.Random) -> str:
     separators = rng.choice(((",", ":"), (", ", ": ")))
     text = json.dumps(message, ensure_ascii=rng.random() < 0.7, separators=separators)
     raw = text.encode("utf-8", "surrogatepass")
-    for _ in range(rng.choice((0, 0, 1, 1, 3))):
+    for _ in range(rng.choice((0, 0, 0, 0, 1, 1, 3))):
         raw = rng.choice(_TEXT)(rng, raw)
     return raw.decode("utf-8", rng.choice(("replace", "surrogateescape")))
 
