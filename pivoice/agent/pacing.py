@@ -1,56 +1,71 @@
 """Microphone audio to the server, no faster than it is taken.
 
-Event loop only. Owns what is on its way: audio to be sent again, and a bounded history of what was
-sent. The backlog waits in the Uplink, whose capture thread is the only other party.
+Event loop only. Owns what is on its way: what waits to be sent, from the moment the capture thread has
+put it into the Uplink (which is the hand-over between the threads and nothing more), and a bounded
+history of what was sent and not yet understood. Both outlive the connection.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pivoice.agent import wire
+from pivoice.agent.backlog import Backlog, Chunk
 from pivoice.agent.connection import Connection
+from pivoice.agent.voicing import Sound, Voicing
+
+logger = logging.getLogger(__name__)
 
 Samples = NDArray[np.int16]
 
 CHUNK_FRAMES = 960  # 40 ms: small enough for the 80 ms promise, 25 messages a second
 CHUNK_S = CHUNK_FRAMES / wire.RATE_HZ
-REWIND_CHUNKS = (
-    25  # 1 s: the server drops what exceeds about a second per second, and says so within a round trip
-)
+REWIND_S = 1.0  # the server drops what exceeds about a second per second, and says so within a round trip
 REST_S = 1.0  # what the server counts per second runs dry before we start again
 LAG_CHUNKS = 8  # 0.32 s: what may wait at real time without anything being left out
 PAUSE_CHUNKS = 25  # 1 s of silence always goes up: the server ends a turn by it
-SILENCE_RMS = 58  # of 32767: -55 dBFS, below anybody's speech
+GUARD_CHUNKS = 5  # 200 ms beside a voice: word edges are quieter than a room
 MAX_REWINDS = 3  # a server that complains even at real time is left to its opinion
-_HISTORY_S = 12.0  # longer than a dead link goes unnoticed
-_HISTORY_CHUNKS = 500
-_STAGED_CHUNKS = 400  # 16 s
+BACKLOG_S = 30.0  # all of a reconnect, and all that a stalled network is worth waiting for
+HISTORY_S = 30.0
+UNANSWERED_S = 5.0  # the slowest transcript comes 4.5 s after the last word (measured by others, 2026-09)
+UTTERANCE_GAP_S = 2.0
+IN_FLIGHT_BYTES = 131_072  # 2 s, a bad mobile network's round trip; more would be burst at the server later
+
+
+class Taken(Protocol):
+    """As of `audio.buffers`."""
+
+    @property
+    def samples(self) -> Samples: ...
+    @property
+    def clearings(self) -> int: ...
 
 
 class UplinkFace(Protocol):
     """What the sender needs of `audio.buffers.Uplink`."""
 
     on_ready: Callable[[], None] | None
-    """Called, in any thread, once there is what a `take` returned None for."""
+    """Called, in any thread, once there is something for the next `take_whole`."""
 
-    def take(self, frames: int) -> Samples | None:
-        """Return the next `frames` samples, or None and tell when there are enough."""
+    def take_whole(self, frames: int) -> Taken:
+        """Return as many whole multiples of `frames` as there are; `on_ready` will tell of more."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Sent:
     at_s: float
-    chunk: bytes
+    chunk: Chunk
     end: int
-    """Where in the connection's bytes it ends."""
+    """Where in the connection's bytes it ends; 0: on a connection that is gone."""
 
 
 class Pace:
@@ -81,27 +96,39 @@ class Pace:
 class Sender:
     """Sends the Uplink through one connection after another, in order, each chunk at least once.
 
-    Twice only what the server asked for again, and what a broken link had not acknowledged.
+    Twice only what the server asked for again, and what it may never have heard. Less than once only
+    silence, at real time, to catch up; and what `BACKLOG_S` cannot hold: counted.
     """
 
-    def __init__(self, uplink: UplinkFace, *, catch_up_rate: float, now_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        uplink: UplinkFace,
+        *,
+        catch_up_rate: float,
+        now_s: Callable[[], float],
+        on_slow: Callable[[], None] | None = None,
+    ) -> None:
+        """`on_slow` is told once: the server has shown that it takes no more than real time."""
         self._uplink = uplink
         self._now_s = now_s
+        self._on_slow = on_slow
         self._pace = Pace(catch_up_rate)
+        self._voicing = Voicing(chunk_s=CHUNK_S)
+        self._backlog = Backlog(capacity=round(BACKLOG_S / CHUNK_S), pause=PAUSE_CHUNKS, guard=GUARD_CHUNKS)
         self._ready = asyncio.Event()
-        self._history: deque[_Sent] = deque(maxlen=_HISTORY_CHUNKS)
-        self._acknowledged = 0
-        self._staged: deque[bytes] = deque()
+        self._history: deque[_Sent] = deque()
+        self._clearings: int | None = None
+        self._sent_bytes = self._acknowledged = 0
+        self._unheard_chunks = 0
+        self._has_warned = False
         self.rewinds = 0
+        """How often audio was sent again because the server said that it had dropped some."""
         self.sent_frames = 0
-        self._silent_chunks = 0
-        self.skipped_frames = 0
-        """Silence left out to catch up."""
-        self.dropped_frames = 0
-        """Lost because too much waited to be sent again."""
+        self._stage()  # from now on the Uplink tells
 
     def wake(self) -> None:
-        """The Uplink has a chunk again. Loop only."""
+        """The Uplink has a chunk again: take it, whether or not it can be sent. Loop only."""
+        self._stage()
         self._ready.set()
 
     async def run(self, connection: Connection) -> None:
@@ -110,31 +137,65 @@ class Sender:
         Raises:
             LinkError: the connection closed. What was not sent is kept for the next one.
         """
-        self._history.clear()
+        self._forget_link()
+        self.heard()  # nobody has had a chance to
         while True:
+            self._ready.clear()
             wait_s = self._pace.wait_s(self._now_s())
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
-                continue
-            self._ready.clear()  # before taking: what arrives in between sets it again
-            chunk = self._next()
-            if chunk is None:
+            elif not self._has_room(connection):
+                await asyncio.sleep(CHUNK_S)
+            elif (chunk := self._next()) is None:
                 await self._ready.wait()
-                continue
-            try:
-                await connection.send(wire.InputAudio(chunk))
-            except BaseException:
-                self._staged.appendleft(chunk)
-                raise
-            self._note(chunk, connection)
+            else:
+                await self._send(chunk, connection)
+
+    # --- what became of it ---
+
+    def transcribed(self) -> None:
+        """The server has understood what was said so far: it need not be sent again."""
+        self._forget_before(self._now_s() - REWIND_S)
+
+    def heard(self) -> None:
+        """The server has noticed a voice."""
+        self._unheard_chunks = 0
+
+    @property
+    def unheard_s(self) -> float:
+        """Seconds of clearly voiced audio that went up since `heard`. A steady noise is no voice."""
+        return self._unheard_chunks * CHUNK_S
+
+    @property
+    def acknowledged(self) -> int:
+        """How many bytes of the present (or the last) connection are known to have arrived."""
+        return self._acknowledged
 
     def lose_link(self) -> None:
         """The connection is gone: what never reached the other end is sent again on the next one.
 
         A link that dies without a word swallows seconds of speech before anybody notices.
         """
-        while self._history and self._history[-1].end > self._acknowledged:
-            self._staged.appendleft(self._history.pop().chunk)
+        self._send_again(lambda sent: sent.end > self._acknowledged)
+        self._forget_link()
+
+    def lose_session(self) -> None:
+        """After `lose_link`: the next session knows nothing, so words not transcribed yet go up again.
+
+        As far back as the user spoke without a long pause, not all that was ever left unanswered.
+        """
+        first = latest = len(self._history)
+        gap_s = UNANSWERED_S
+        for index in range(len(self._history) - 1, -1, -1):
+            if (latest - index) * CHUNK_S > gap_s:
+                break
+            if self._history[index].chunk.sound is Sound.VOICED:
+                first = latest = index
+                gap_s = UTTERANCE_GAP_S
+        if first < len(self._history):
+            first_s = self._history[max(0, first - GUARD_CHUNKS)].at_s
+            self._send_again(lambda sent: sent.at_s >= first_s)
+        self._history.clear()
 
     def rewind(self) -> None:
         """Send the last second again, and from now on at real time: the server dropped some of it."""
@@ -144,45 +205,101 @@ class Sender:
         self.rewinds += 1
         self._pace.rate = 1.0
         self._pace.rest(now_s + REST_S)
-        for _ in range(min(len(self._history), REWIND_CHUNKS)):
-            self._staged.appendleft(self._history.pop().chunk)
-        self._stage()
+        self._send_again(lambda sent: sent.end > 0 and sent.at_s >= now_s - REWIND_S)
+        if self.rewinds == 1 and self._on_slow is not None:
+            self._on_slow()
 
-    def _next(self) -> bytes | None:
-        if self.rewinds:
-            self._stage()  # a lag must not wait in the Uplink, which is shorter
-            self._leave_out_silence()
-        if self._staged:
-            return self._staged.popleft()
-        samples = self._uplink.take(CHUNK_FRAMES)
-        return None if samples is None else samples.astype("<i2", copy=False).tobytes()
+    def status(self) -> dict[str, object]:
+        """Return facts for `ctl status`. Seconds are of audio."""
+        backlog = self._backlog
+        return {
+            "sent_s": round(self.sent_frames / wire.RATE_HZ, 2),
+            "sent_again": self.rewinds,
+            "waiting_s": round(len(backlog) * CHUNK_S, 2),
+            "skipped_silence_s": round(backlog.skipped * CHUNK_S, 2),
+            "dropped_silence_s": round(backlog.dropped_silence * CHUNK_S, 2),
+            "dropped_s": round(backlog.dropped * CHUNK_S, 2),
+        }
 
-    def _leave_out_silence(self) -> None:
-        """Work off the lag that real time leaves: skip silence, never speech, never all of a pause."""
-        while len(self._staged) > LAG_CHUNKS and _is_silent(self._staged[0]):
-            if self._silent_chunks < PAUSE_CHUNKS:
-                break
-            self._staged.popleft()
-            self.skipped_frames += CHUNK_FRAMES
+    @property
+    def skipped_frames(self) -> int:
+        """Silence left out to catch up."""
+        return self._backlog.skipped * CHUNK_FRAMES
+
+    @property
+    def dropped_silence_frames(self) -> int:
+        """Silence lost because more waited than `BACKLOG_S`."""
+        return self._backlog.dropped_silence * CHUNK_FRAMES
+
+    @property
+    def dropped_frames(self) -> int:
+        """Audio that may be speech, lost because more waited than `BACKLOG_S` and no silence was left."""
+        return self._backlog.dropped * CHUNK_FRAMES
+
+    # --- inside ---
 
     def _stage(self) -> None:
-        while (samples := self._uplink.take(CHUNK_FRAMES)) is not None:
-            self._staged.append(samples.astype("<i2", copy=False).tobytes())
-        while len(self._staged) > _STAGED_CHUNKS:
-            self._staged.popleft()
-            self.dropped_frames += CHUNK_FRAMES
+        """Take over what the Uplink holds. What was taken before it was cleared is wanted no more."""
+        taken = self._uplink.take_whole(CHUNK_FRAMES)
+        if taken.clearings != self._clearings:
+            self._clearings = taken.clearings
+            self._backlog.clear()
+            self._history.clear()
+        for start in range(0, len(taken.samples), CHUNK_FRAMES):
+            samples = taken.samples[start : start + CHUNK_FRAMES]
+            sound = self._voicing.judge(samples)
+            self._backlog.add(Chunk(samples.astype("<i2", copy=False).tobytes(), sound))
+        self._warn_of_loss()
 
-    def _note(self, chunk: bytes, connection: Connection) -> None:
+    def _next(self) -> Chunk | None:
+        self._stage()
+        if self._pace.rate <= 1.0:
+            self._backlog.shorten(LAG_CHUNKS)
+        return self._backlog.take()
+
+    def _has_room(self, connection: Connection) -> bool:
+        """Whether what is under way is little enough; else the network takes nothing: we keep it here."""
+        if self._sent_bytes - self._acknowledged > IN_FLIGHT_BYTES:
+            self._sent_bytes, self._acknowledged = connection.progress()
+        return self._sent_bytes - self._acknowledged <= IN_FLIGHT_BYTES
+
+    async def _send(self, chunk: Chunk, connection: Connection) -> None:
+        try:
+            await connection.send(wire.InputAudio(chunk.pcm))
+        except BaseException:
+            self._backlog.put_back([chunk])
+            raise
         now_s = self._now_s()
         self._pace.sent(now_s)
-        sent, self._acknowledged = connection.progress()
-        self._history.append(_Sent(now_s, chunk, sent))
-        while self._history[0].at_s < now_s - _HISTORY_S:
-            self._history.popleft()
+        self._sent_bytes, self._acknowledged = connection.progress()
+        self._history.append(_Sent(now_s, chunk, self._sent_bytes))
+        self._forget_before(now_s - HISTORY_S)
         self.sent_frames += CHUNK_FRAMES
-        self._silent_chunks = self._silent_chunks + 1 if _is_silent(chunk) else 0
+        self._unheard_chunks += chunk.sound is Sound.VOICED and not chunk.is_again
 
+    def _send_again(self, is_wanted: Callable[[_Sent], bool]) -> None:
+        """Take back the end of the history, as far as it is wanted."""
+        again: deque[Chunk] = deque()
+        while self._history and is_wanted(self._history[-1]):
+            again.appendleft(replace(self._history.pop().chunk, is_again=True))
+        self._backlog.put_back(again)
+        self._warn_of_loss()
+        self._ready.set()
 
-def _is_silent(chunk: bytes) -> bool:
-    samples = np.frombuffer(chunk, "<i2").astype(np.float32)
-    return bool(np.dot(samples, samples) < SILENCE_RMS**2 * len(samples))
+    def _forget_before(self, time_s: float) -> None:
+        while self._history and self._history[0].at_s < time_s:
+            self._history.popleft()
+
+    def _forget_link(self) -> None:
+        """Nothing of what was sent so far can be missing on the next connection."""
+        self._sent_bytes = self._acknowledged = 0
+        self._history = deque(replace(sent, end=0) for sent in self._history)
+
+    def _warn_of_loss(self) -> None:
+        lost = self._backlog.dropped + self._backlog.dropped_silence
+        if lost and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "the agent takes no sound: of what is older than %g s the silence is lost, then all of it",
+                BACKLOG_S,
+            )

@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,6 +58,14 @@ class PreRoll:
         self._ring.clear()
 
 
+class Taken(NamedTuple):
+    """What was taken out of an `Uplink`."""
+
+    samples: Samples
+    clearings: int
+    """How often the Uplink had been cleared by then: what was taken before the latest is void too."""
+
+
 class Uplink:
     """What shall go up to the agent: 24 kHz, in order. Capture thread in, event loop out.
 
@@ -66,11 +75,12 @@ class Uplink:
     def __init__(self, *, capacity_s: float, on_ready: Callable[[], None] | None = None) -> None:
         self.dropped_frames = 0
         self.on_ready = on_ready
-        """Called, in the thread that put, once what a `take` returned None for is there."""
+        """Called, in the thread that put, once there is something for the next `take_whole`."""
         self._capacity = round(capacity_s * WIRE_HZ)
         self._lock = threading.Lock()
         self._queue = _Queue()
-        self._wanted = 0
+        self._clearings = 0
+        self._wanted = 0  # frames that somebody waits for; 0: told already, or nobody does
 
     @property
     def queued_s(self) -> float:
@@ -91,19 +101,17 @@ class Uplink:
         if is_ready and self.on_ready:
             self.on_ready()
 
-    def take(self, frames: int) -> Samples | None:
-        """Return exactly `frames`; None when there are fewer: `on_ready` will tell, once."""
+    def take_whole(self, frames: int) -> Taken:
+        """Return as many whole multiples of `frames` as there are; `on_ready` will tell, once, of more."""
         with self._lock:
-            if self._queue.frames < frames:
-                self._wanted = frames
-                return None
-            self._wanted = 0
-            return self._queue.take(frames)
+            self._wanted = frames
+            return Taken(self._queue.take(self._queue.frames // frames * frames), self._clearings)
 
     def clear(self) -> None:
         """Forget all that waits: a new conversation, or the end of one. Who waits goes on waiting."""
         with self._lock:
             self._queue = _Queue()
+            self._clearings += 1
 
 
 @dataclass

@@ -56,13 +56,9 @@ def test_the_uplink_gives_in_order_what_was_put(sizes: list[int], frames: int):
         uplink.put(ramp(total, size))
         total += size
 
-    taken = []
-    while (chunk := uplink.take(frames)) is not None:
-        taken.append(chunk)
+    taken = uplink.take_whole(frames).samples
 
-    assert all(len(chunk) == frames for chunk in taken)
-    whole = np.concatenate([*taken, np.zeros(0, np.int16)])
-    assert np.array_equal(whole, ramp(0, total - total % frames))
+    assert np.array_equal(taken, ramp(0, total - total % frames))
 
 
 def test_a_full_uplink_drops_the_oldest_and_counts_it():
@@ -72,9 +68,7 @@ def test_a_full_uplink_drops_the_oldest_and_counts_it():
     uplink.put(ramp(900, 300))
 
     assert uplink.dropped_frames == 200
-    chunk = uplink.take(1000)
-    assert chunk is not None
-    assert np.array_equal(chunk, ramp(200, 1000))
+    assert np.array_equal(uplink.take_whole(1000).samples, ramp(200, 1000))
 
 
 def test_the_uplink_tells_a_waiting_reader_once_and_only_when_its_whole_chunk_is_there():
@@ -83,7 +77,7 @@ def test_the_uplink_tells_a_waiting_reader_once_and_only_when_its_whole_chunk_is
     uplink.on_ready = lambda: calls.append(uplink.queued_s)
     uplink.put(ramp(0, 5000))  # nobody waits
 
-    assert uplink.take(6000) is None
+    assert not len(uplink.take_whole(6000).samples)
     uplink.put(ramp(0, 500))
     uplink.put(ramp(0, 500))
     uplink.put(ramp(0, 500))
@@ -95,7 +89,7 @@ def test_a_cleared_uplink_is_empty_and_still_tells_who_waits():
     calls: list[int] = []
     uplink = Uplink(capacity_s=1, on_ready=lambda: calls.append(1))
     uplink.put(ramp(0, 500))
-    assert uplink.take(960) is None
+    assert not len(uplink.take_whole(960).samples)
 
     uplink.clear()
     uplink.put(ramp(0, 900))
@@ -104,6 +98,17 @@ def test_a_cleared_uplink_is_empty_and_still_tells_who_waits():
     assert calls == []
     uplink.put(ramp(0, 60))
     assert calls == [1]
+
+
+def test_the_uplink_tells_what_was_taken_before_a_clearing_from_what_was_taken_after():
+    uplink = Uplink(capacity_s=1)
+    uplink.put(ramp(0, 1000))
+    before = uplink.take_whole(500)
+
+    uplink.clear()
+    uplink.put(ramp(0, 500))
+
+    assert uplink.take_whole(500).clearings == before.clearings + 1
 
 
 def test_replies_wait_in_the_order_of_their_serials():
