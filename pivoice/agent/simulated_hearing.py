@@ -35,8 +35,8 @@ class Hearing:
         onset_s: float = 0.12,
         threshold_db: float = -42.0,
     ) -> None:
-        self._silence_s = silence_s
-        self._insist_s = insist_s
+        self.silence_s = silence_s
+        self.insist_s = insist_s
         self._onset_s = onset_s
         self._threshold = 32768 * math.pow(10, threshold_db / 20)
         self._rest = np.zeros(0, np.int16)
@@ -73,11 +73,11 @@ class Hearing:
             self._quiet_s = 0.0
             if int(self.voiced_s / 0.4) > int(before_s / 0.4):
                 yield Heard.WENT_ON
-            if self.voiced_s >= self._insist_s and not self._has_insisted:
+            if self.voiced_s >= self.insist_s and not self._has_insisted:
                 self._has_insisted = True
                 yield Heard.INSISTED
             return
         self._quiet_s += FRAME_S
-        if self._quiet_s >= self._silence_s - FRAME_S / 2:
+        if self._quiet_s >= self.silence_s - FRAME_S / 2:
             self.is_speaking = False
             yield Heard.STOPPED

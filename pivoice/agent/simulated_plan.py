@@ -148,7 +148,7 @@ class Plan:
     stall_s: float = 0.0
     """For so long nothing is read; what the client sends piles up."""
     receive_buffer_bytes: int = 0
-    """What the kernel keeps for a server that does not read; 0: its own choice (megabytes). From the start."""
+    """What the kernel keeps for a server that does not read; 0: its own choice (megabytes)."""
     error_live: str = ""
     """Complain with this code in a live session; then close, if there is a `close_code`."""
     error_live_at_s: float = 0.0
@@ -195,6 +195,11 @@ class Plan:
     """Answer every deletion with this status."""
     json_results: bool = False
     """Blame tool results that are not JSON text."""
+
+    @property
+    def voices(self) -> frozenset[str]:
+        """The voices there are; another is refused."""
+        return OLD_VOICES if self.old_wire and self.voices_known is VOICES else self.voices_known
 
 
 def read_script(path: Path, voices: list[Voice]) -> list[Turn]:

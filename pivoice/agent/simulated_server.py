@@ -11,22 +11,30 @@ import asyncio
 import itertools
 import json
 import logging
-from collections import deque
+import socket
+import time
+from collections import Counter, deque
 from contextlib import suppress
-from http import HTTPStatus
 from typing import IO
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from pivoice.agent.simulated_dialect import spelled
+from pivoice.agent.simulated_link import Link
 from pivoice.agent.simulated_plan import Plan, Turn
-from pivoice.agent.simulated_session import Message, SimulatedSession
+from pivoice.agent.simulated_rest import Record, Rest, phrase_of
+from pivoice.agent.simulated_session import Ground, Message, SimulatedSession
+from pivoice.agent.simulated_settings import Refusal, find_refusal, undeclared
 
 _KEPT_SESSIONS = 200  # a simulated day has many; what they received is only kept for the last ones
 _KEPT_EVENTS = 100_000
 _CLOSING = {"internal_error": 1011, "server_error": 1011}
+_LATE_S = 2.0  # after session.ended the client closes
+_GOING_AWAY = 1001  # a client that closes with it means to come back
 _library_logger = logging.getLogger(__name__ + ".websockets")
 _library_logger.setLevel(logging.CRITICAL)  # broken connections are our trade
 
@@ -42,18 +50,27 @@ class SimulatedAgent:
         """Everything sent and received, audio by its size; "t" is the loop's time (CLOCK_MONOTONIC)."""
         self.connections = 0
         """Sockets opened so far."""
-        self.open_sockets = 0
+        self.most_open = 0
+        """The most sessions that were connected at once."""
+        self.bare_closes = 0
+        """Sockets closed without `session.end`, and not to come back either: 30 s billed for nothing."""
         self.url = ""
+        self.rest = Rest(lambda: self.plan, self._tell)
         self._log = log
         self._complain = complain
         self._numbers = itertools.count(1)
         self._turns = itertools.cycle(range(len(plan.turns)))
         self._errors_told = 0
+        self._fault_counts: Counter[str] = Counter()
+        self._links: set[Link] = set()
+        self._billed_s = 0.0
+        self._epoch_s = 0.0
         self._server: Server | None = None
         self._lapses: set[asyncio.TimerHandle] = set()
 
-    async def start(self, port: int = 0, host: str = "127.0.0.1") -> int:
-        """Listen; return the port."""
+    async def start(self, port: int = 0, host: str = "127.0.0.1", *, rest_port: int = 0) -> int:
+        """Listen for sockets on `port` and for `rest_url` on another; return the first."""
+        self._epoch_s = time.time() - asyncio.get_running_loop().time()
         self._server = await serve(
             self._serve,
             host,
@@ -64,8 +81,12 @@ class SimulatedAgent:
             close_timeout=1,
             logger=_library_logger,
         )
+        for listener in self._server.sockets:
+            if self.plan.receive_buffer_bytes:  # what it accepts inherits this
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.plan.receive_buffer_bytes)
         port = next(iter(self._server.sockets)).getsockname()[1]
         self.url = f"ws://{host}:{port}/v1/ws"
+        await self.rest.start(rest_port, host)
         return int(port)
 
     async def stop(self) -> None:
@@ -74,14 +95,38 @@ class SimulatedAgent:
             session.end()
         for lapse in self._lapses:
             lapse.cancel()
+        for link in self._links:
+            if link.is_silent:
+                link.abort()
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
+        await self.rest.stop()
 
     def drop(self) -> None:
         """Break every connection without a word."""
         for session in self.sessions.values():
             session.drop()
+
+    def go_silent(self) -> None:
+        """Let every connection go dead, and its socket stay up."""
+        for link in self._links:
+            link.go_silent()
+
+    @property
+    def rest_url(self) -> str:
+        """Address of the other interface: tokens, recordings."""
+        return self.rest.url
+
+    @property
+    def deleted(self) -> list[str]:
+        """The sessions whose recordings were deleted."""
+        return self.rest.deleted
+
+    @property
+    def open_sockets(self) -> int:
+        """Sockets whose client still holds its end."""
+        return sum(link.is_held for link in self._links)
 
     @property
     def session(self) -> SimulatedSession:
@@ -93,6 +138,11 @@ class SimulatedAgent:
         """What is billed now: connected, or waiting to be resumed."""
         return [session for session in self.sessions.values() if not session.is_over]
 
+    def billed_s(self, now_s: float | None = None) -> float:
+        """Return the seconds paid for: connected, lingering, or on a socket left open after a refusal."""
+        now_s = asyncio.get_running_loop().time() if now_s is None else now_s
+        return self._billed_s + sum(session.billed_s(now_s) for session in self.open_sessions)
+
     def kinds(self, sender: str = "server") -> list[str]:
         """Return the types of all events of one side, in order, those of audio left out."""
         audio = ("reply.audio", "input.audio")
@@ -100,109 +150,170 @@ class SimulatedAgent:
 
     # --- a socket's life ---
 
-    def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
+    def _admit(self, _: ServerConnection, __: Request) -> Response | None:
         if self.plan.http_status:
-            return socket.respond(HTTPStatus(self.plan.http_status), "as ordered\n")
+            headers = Headers({"Connection": "close", "Content-Length": "0"})
+            return Response(self.plan.http_status, phrase_of(self.plan.http_status), headers, b"")
         return None
 
-    async def _serve(self, socket: ServerConnection) -> None:
+    async def _serve(self, connection: ServerConnection) -> None:
         self.connections += 1
-        self.open_sockets += 1
+        key = self._key_of(connection)
+        link = Link(connection, credential=key or "")
+        self._links.add(link)
         session: SimulatedSession | None = None
         try:
-            if not self._is_authorized(socket):
-                await self._refuse(socket, "unauthorized", "Invalid API key")
+            if key is None:
+                await self._refuse(link, Refusal("unauthorized", "Invalid API key"))
                 return
-            session = await self._greet(socket)
+            session = await self._greet(link)
             if session is not None:
-                await self._listen(socket, session)
+                await self._listen(link, session)
         except ConnectionClosed:
             pass
         finally:
-            self.open_sockets -= 1
+            self._links.discard(link)
             if session is not None:
-                self._leave(socket, session)
+                self._leave(link, session)
 
-    def _is_authorized(self, socket: ServerConnection) -> bool:
-        if not self.plan.key:
-            return True
-        assert socket.request is not None, "the handshake is over"
-        token = parse_qs(urlsplit(socket.request.path).query).get("token", [""])[0]
-        header = socket.request.headers.get("Authorization", "").removeprefix("Bearer ")
-        return self.plan.key in (token, header)
+    def _key_of(self, connection: ServerConnection) -> str | None:
+        """Return the key that a client came with, or had its token made with; None when it opens nothing."""
+        assert connection.request is not None, "the handshake is over"
+        header = connection.request.headers.get("Authorization", "").removeprefix("Bearer ")
+        token = parse_qs(urlsplit(connection.request.path).query).get("token", [""])[0]
+        key = header or self.rest.redeem(token)
+        if key is None and token.startswith("simulated-token-"):
+            return None  # one of ours, used up
+        key = key or token
+        return key if self.plan.key in ("", key) else None
 
-    async def _greet(self, socket: ServerConnection) -> SimulatedSession | None:
+    async def _greet(self, link: Link) -> SimulatedSession | None:
         """Take the first message; None when there will be no session on this socket."""
-        message = await self._receive(socket, "")
-        kind = message.get("type")
+        try:
+            async with asyncio.timeout(self.plan.hello_s):
+                message = await self._receive(link, "")
+        except TimeoutError:
+            self._violate("", f"no first message within {self.plan.hello_s:g} s")
+            await self._refuse(link, Refusal("agent_timeout", "no first message"))
+            return None
+        kind, update = message.get("type"), message.get("session", {})
         if self.plan.error and (not self.plan.error_times or self._errors_told < self.plan.error_times):
             self._errors_told += 1
-            await self._refuse(socket, self.plan.error, "as ordered")
+            await self._refuse(link, Refusal(self.plan.error, "as ordered"))
         elif kind == "session.resume":
-            return await self._resume(socket, str(message.get("session_id")))
-        elif kind != "session.update" or not isinstance(message.get("session"), dict):
+            return await self._resume(link, str(message.get("session_id")))
+        elif kind != "session.update" or not isinstance(update, dict):
             self._violate("", f"{kind!r} before session.update or session.resume")
-            await self._refuse(socket, "invalid_format", "expected session.update or session.resume")
-        elif (fault := self._fault_in(message["session"])) is not None:
-            await self._refuse(socket, "invalid_value", fault[1], param=fault[0])
+            await self._refuse(link, Refusal("invalid_format", "expected session.update or session.resume"))
+        elif (refusal := self._find_refusal(update)) is not None:
+            if refusal.is_blame:
+                self._violate("", refusal.message)
+            await self._refuse(link, refusal)
         else:
-            session = self._new_session()
-            await session.begin(socket, message["session"])
-            return session
+            return await self._begin(link, message)
         return None
 
-    def _fault_in(self, settings: Message) -> tuple[str, str] | None:
-        if "greeting" in settings and not isinstance(settings["greeting"], str):
-            return "session.greeting", "greeting must be a string"
-        voice = (settings.get("output") or {}).get("voice")
-        if voice is not None and voice not in self.plan.voices_known:
-            return "session.output.voice", f"unknown voice {voice!r}"
-        return None
+    def _find_refusal(self, update: Message) -> Refusal | None:
+        refusal = find_refusal(update, voices=self.plan.voices)
+        if refusal is None and update.get("agent_id", "") not in ("", *self.plan.stored_agents):
+            return Refusal("agent_not_found", "no such agent", "session.agent_id")
+        return refusal
 
-    def _new_session(self) -> SimulatedSession:
-        session = SimulatedSession(
-            f"sess_{next(self._numbers):04d}", plan=self.plan, take_turn=self._take_turn, tell=self._tell
+    async def _begin(self, link: Link, message: Message) -> SimulatedSession:
+        ground = Ground(
+            plan=self.plan,
+            take_turn=self._take_turn,
+            tell=self._tell,
+            wall_s=self._wall_s,
+            fault_counts=self._fault_counts,
+            retired=self._retire,
         )
+        session = SimulatedSession(next(self._numbers), ground=ground)
         self.sessions[session.id] = session
         while len(self.sessions) > _KEPT_SESSIONS:
             del self.sessions[next(iter(self.sessions))]
+        update = message.get("session", {})
+        if "session" not in message:
+            session.violate("session.update lacks 'session'")
+        elif "agent_id" not in update:
+            for side in undeclared(update):
+                session.violate(f"{side}.format is not declared as 24000 Hz")
+        await session.begin(link, update)
+        self._count_connected(session)
         return session
+
+    def _wall_s(self) -> float:
+        return self._epoch_s + asyncio.get_running_loop().time()
 
     def _take_turn(self) -> Turn:
         return self.plan.turns[next(self._turns) % len(self.plan.turns)]
 
-    async def _resume(self, socket: ServerConnection, session_id: str) -> SimulatedSession | None:
+    def _retire(self, session: SimulatedSession) -> None:
+        assert session.ended_s is not None, "it is over"
+        self.rest.records[session.id] = Record(session.began_s, session.ended_s)
+        self._billed_s += session.billed_s(session.ended_s)
+
+    def _count_connected(self, new: SimulatedSession) -> None:
+        """A session found its socket: is it the only one of its client?"""
+        links = [each.link for each in self.open_sessions if each.link is not None and each.link.is_held]
+        self.most_open = max(self.most_open, len(links))
+        assert new.link is not None, "it has just begun"
+        credential, allowed = new.link.credential, self.plan.sessions_per_key
+        of_one_key = sum(link.credential == credential and not link.is_silent for link in links)
+        if credential and allowed and of_one_key > allowed:
+            new.violate(f"{of_one_key} sessions of one key are connected at once")
+
+    async def _resume(self, link: Link, session_id: str) -> SimulatedSession | None:
         session = self.sessions.get(session_id)
         if session is None or session.is_over or self.plan.refuse_resume:
-            error = {"code": "session_not_found", "message": "no such session", "session_id": session_id}
+            code = "session_expired" if session is not None and session.has_expired else "session_not_found"
+            refusal = Refusal(code, "no such session")
             if self.plan.refuse_resume == "open":
-                await self._send(socket, "session.error", **error)
-                await socket.wait_closed()  # until the client has had enough
+                await self._leave_open(link, refusal, session_id)
             else:
-                await self._refuse(socket, error["code"], error["message"])
+                await self._refuse(link, refusal)
             return None
-        await session.resume(socket)
+        await session.resume(link)
+        self._count_connected(session)
         return session
 
-    async def _listen(self, socket: ServerConnection, session: SimulatedSession) -> None:
+    async def _leave_open(self, link: Link, refusal: Refusal, session_id: str) -> None:
+        """Refuse, and wait until the client has had enough: a socket is billed that nobody hears."""
+        began_s = asyncio.get_running_loop().time()
+        await self._send(link, "session.error", **refusal.fields(), session_id=session_id)
+        try:
+            while True:
+                message = await self._receive(link, "")
+                if message.get("type") != "session.end":
+                    self._violate("", f"{message.get('type')} after a refused resume")
+        finally:
+            self._billed_s += asyncio.get_running_loop().time() - began_s
+
+    async def _listen(self, link: Link, session: SimulatedSession) -> None:
         while True:
-            message = await self._receive(socket, session.id)
+            message = await self._receive(link, session.id)
             if message.get("type") != "session.end":
-                await session.hear(message)
+                if not message.get("is_unreadable"):
+                    await session.hear(message)
                 continue
             duration_s = asyncio.get_running_loop().time() - session.began_s
             session.end()
-            await session.send(
-                "session.ended", session_duration_seconds=round(duration_s, 3), audio_duration_seconds=None
-            )
+            if not self.plan.ignores_end:
+                await session.send(
+                    "session.ended",
+                    session_duration_seconds=round(duration_s, 3),
+                    audio_duration_seconds=None,
+                )
             with suppress(TimeoutError):
-                async with asyncio.timeout(2):
+                async with asyncio.timeout(None if self.plan.ignores_end else _LATE_S):
                     while True:  # the client closes; until then everything it says is too late
-                        late = await self._receive(socket, session.id)
+                        late = await self._receive(link, session.id)
                         session.violate(f"{late.get('type')} after the end")
 
-    def _leave(self, socket: ServerConnection, session: SimulatedSession) -> None:
-        session.leave(socket)
+    def _leave(self, link: Link, session: SimulatedSession) -> None:
+        if not (session.is_over or link.is_closed_by_us or link.close_code == _GOING_AWAY):
+            self.bare_closes += 1
+        session.leave(link)
         if session.is_connected or session.is_over:
             return
 
@@ -217,28 +328,36 @@ class SimulatedAgent:
 
     # --- the wire ---
 
-    async def _receive(self, socket: ServerConnection, session_id: str) -> Message:
-        frame = await socket.recv()
+    async def _receive(self, link: Link, session_id: str) -> Message:
+        frame = await link.receive()
         try:
-            message = json.loads(frame)
-        except ValueError:
+            message = None if isinstance(frame, bytes) else json.loads(frame)
+        except (ValueError, RecursionError):
             message = None
-        if isinstance(frame, bytes) or not isinstance(message, dict):
-            self._violate(session_id, "a frame that is not a JSON object as text")
-            message = {"type": None}
+        if not isinstance(message, dict):
+            what = "a binary frame" if isinstance(frame, bytes) else "a frame that is not a JSON object"
+            self._violate(session_id, what)
+            if session_id:
+                await self._send(link, "session.error", code="invalid_format", message=what)
+            message = {"type": None, "is_unreadable": True}
         self._tell("client", {"session": session_id, **message})
         return message
 
-    async def _send(self, socket: ServerConnection, kind: str, **fields: object) -> None:
-        self._tell("server", {"session": "", "type": kind, **fields})
-        await socket.send(json.dumps({"type": kind, **fields}))
+    async def _send(self, link: Link, kind: str, **fields: object) -> None:
+        for message in spelled(kind, dict(fields), plan=self.plan, wall_s=self._wall_s()):
+            self._tell("server", {"session": "", **message})
+            await link.write(json.dumps(message))
 
-    async def _refuse(self, socket: ServerConnection, code: str, reason: str, **fields: object) -> None:
-        await self._send(socket, "session.error", code=code, message=reason, **fields)
-        await socket.close(_CLOSING.get(code, 1008), reason)
+    async def _refuse(self, link: Link, refusal: Refusal) -> None:
+        await self._send(link, "session.error", **refusal.fields())
+        await link.close(_CLOSING.get(refusal.code, 1008), refusal.message)
 
     def _violate(self, session_id: str, what: str) -> None:
-        self._tell("violation", {"session": session_id, "type": what})
+        session = self.sessions.get(session_id)
+        if session is not None:
+            session.violate(what)
+        else:
+            self._tell("violation", {"session": session_id, "type": what})
 
     def _tell(self, sender: str, message: Message) -> None:
         """Keep an event, audio by its size only, and write it to the log."""
