@@ -1,16 +1,15 @@
 """One WebSocket, one life: opened once, read until it closes, never reopened.
 
-Event loop only. Owns the socket and says in one sentence why it could not be opened; what a session
-is, and whether to try again, is known elsewhere. The key goes into the handshake and nowhere else:
-the library's own logger, which shows headers at DEBUG, is kept at INFO.
+Event loop only. Owns the socket and the task that feels its pulse, and finds a dead link in any state
+within `PING_S + PONG_S`; what a session is, and whether to try again, is known elsewhere. The key goes
+into the handshake and nowhere else: the library's own logger, which shows headers at DEBUG, is kept at
+WARNING, and what the server says is freed of the key before anybody reads it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
-import functools
-import ipaddress
 import logging
 import socket
 import ssl
@@ -18,21 +17,36 @@ import sys
 import termios
 from collections import Counter
 from contextlib import suppress
-from urllib.parse import quote, urlsplit
+from typing import Any
+from urllib.parse import quote
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
+    InvalidMessage,
     InvalidProxy,
+    InvalidProxyStatus,
     InvalidStatus,
     InvalidURI,
+    ProxyError,
+    WebSocketException,
 )
 
 from pivoice.agent import wire
+from pivoice.agent.obstacles import (
+    explain_failure,
+    explain_proxy_fault,
+    explain_proxy_status,
+    explain_status,
+    explain_stranger,
+    host_of,
+)
 from pivoice.agent.reading import decode
+from pivoice.agent.rest import proxy_for, tls_for
+from pivoice.agent.secrecy import Secrets
 from pivoice.agent.tokens import fetch_token
-from pivoice.errors import AgentError, AuthError, LinkError
+from pivoice.errors import AgentError, LinkError
 
 logger = logging.getLogger(__name__)
 _library_logger = logging.getLogger(__name__ + ".websockets")
@@ -40,12 +54,20 @@ _library_logger.setLevel(logging.WARNING)  # its DEBUG shows the Authorization h
 
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 0.5  # one round trip; a shutdown has little more
-PING_S = 20.0  # finds a dead link while we are silent; the server asks for none
+# A link that says nothing for PING_S is pinged, and given up when PONG_S later there is still not one byte:
+# 9 s at most after the last one, wherever in between it died, and the socket is let go at once, without the
+# close handshake that nobody would answer. A live link has 5 s for a round trip; what waits to be sent before
+# the ping is bounded by the sender.
+PING_S = 4.0
+PONG_S = 5.0
 UNACKED_MS = 8_000  # the kernel gives the link up when sent audio stays unacknowledged this long
-MAX_MESSAGE_BYTES = 2**24  # a whole reply may come in one message: 60 s are 4 MB in base64
+MAX_MESSAGE_CHARS = 2**24  # a whole reply may come in one message: 60 s are 4 MB in base64
+MAX_FRAME_BYTES = 2 * MAX_MESSAGE_CHARS  # beyond this the library closes (1009): memory is bounded
 _YIELD_EVERY = 64  # messages of a burst handled before other tasks get a turn
 _MAX_FAULT_KINDS = 64
 _HEADER_BYTES = 8  # of a masked frame of 126 to 65535 bytes
+_NO_STATUS = 1006  # what a close without a close frame is called
+_BROKEN = {1002: "broken frame", 1007: "text that is not UTF-8", 1009: "oversized frame"}  # we closed for it
 
 
 class Faults:
@@ -67,9 +89,12 @@ class Faults:
 class Connection:
     """An open WebSocket. `close_code` and `close_reason` are set once `receive` returned None."""
 
-    def __init__(self, socket_: ClientConnection, *, faults: Faults) -> None:
+    def __init__(self, socket_: _Socket, *, faults: Faults, secrets: Secrets) -> None:
         self._socket = socket_
         self._faults = faults
+        self._secrets = secrets
+        self._is_dead = False
+        self._pulse = asyncio.create_task(self._feel_pulse(), name="agent pulse")
         self._received = 0
         self._sent_bytes = 0
         self.close_code = 0
@@ -102,11 +127,12 @@ class Connection:
             try:
                 frame = await self._socket.recv()
             except ConnectionClosed as error:
-                closing = error.rcvd
-                self.close_code = closing.code if closing else 1006
-                self.close_reason = closing.reason if closing else ""
+                self._note_close(error)
                 return None
-            event = decode(frame)
+            if len(frame) > MAX_MESSAGE_CHARS:
+                self._faults.count("oversized frame", f"{len(frame)} characters")
+                continue
+            event = decode(self._secrets.scrub(frame) if isinstance(frame, str) else frame)
             if isinstance(event, wire.Garbled):
                 self._faults.count(event.kind, event.detail)
                 continue
@@ -129,13 +155,80 @@ class Connection:
         return self._sent_bytes, self._sent_bytes - waiting
 
     async def close(self, code: int = 1000) -> None:
-        """Close, waiting at most `CLOSE_TIMEOUT_S` for the server to agree. Never raises."""
-        with suppress(Exception):
-            await self._socket.close(code)
+        """Close, waiting at most `2 * CLOSE_TIMEOUT_S` for the server to agree. Never raises."""
+        try:
+            async with asyncio.timeout(2 * CLOSE_TIMEOUT_S):  # the library's own does not cover a full buffer
+                await self._socket.close(code)
+        except (TimeoutError, OSError, WebSocketException) as error:
+            logger.debug("! closing: %s", type(error).__name__)
+        finally:
+            self.abort()
+            await self._pulse  # a moment: the socket is gone
 
     def abort(self) -> None:
         """Let go of the socket without a word."""
         self._socket.transport.abort()
+
+    def _note_close(self, closed: ConnectionClosed) -> None:
+        theirs, ours = closed.rcvd, closed.sent
+        if ours is not None and ours.code in _BROKEN and not closed.rcvd_then_sent:
+            self._faults.count(_BROKEN[ours.code], ours.reason)
+            self.close_code, self.close_reason = ours.code, _BROKEN[ours.code]
+        elif self._is_dead:
+            self.close_code = _NO_STATUS
+            self.close_reason = f"no sign of life for {PING_S + PONG_S:g} s"
+        else:
+            self.close_code = theirs.code if theirs is not None else _NO_STATUS
+            self.close_reason = self._secrets.scrub(theirs.reason) if theirs is not None else ""
+
+    async def _feel_pulse(self) -> None:
+        """Until the socket is closed: ping when nothing comes, abort when still nothing does."""
+        try:
+            while not await self._closes_within(PING_S - self._quiet_s()):
+                if self._quiet_s() < PING_S:
+                    continue
+                asked_s = asyncio.get_running_loop().time()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(PONG_S):  # over the sending too: it waits for a full buffer
+                        await (await self._socket.ping())
+                if self._socket.heard_s < asked_s and not await self._closes_within(0):
+                    self._is_dead = True
+                    self.abort()
+        except ConnectionClosed:
+            pass
+        except Exception:  # a link without a pulse must not live on
+            logger.exception("watching the connection failed; it is dropped")
+            self.abort()
+
+    def _quiet_s(self) -> float:
+        return asyncio.get_running_loop().time() - self._socket.heard_s
+
+    async def _closes_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._socket.wait_closed()
+        except TimeoutError:
+            return False
+        return True
+
+
+class _Socket(ClientConnection):
+    """The library's connection, which also knows when the last byte came."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.heard_s = asyncio.get_running_loop().time()
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_s = asyncio.get_running_loop().time()
+        super().data_received(data)
+
+
+class _Door(connect):
+    """The library's way in, which goes where it was told and nowhere else."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc  # a log-in page answers 302; the key and our audio are not for whom it names
 
 
 async def open_connection(url: str, *, key: str, token_url: str, faults: Faults) -> Connection:
@@ -146,84 +239,57 @@ async def open_connection(url: str, *, key: str, token_url: str, faults: Faults)
         LinkError: not reachable now.
         AgentError: the address can never work.
     """
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    address = url
-    if token_url:
-        token = await fetch_token(token_url)
-        address += ("&" if urlsplit(url).query else "?") + "token=" + quote(token, safe="")
+    token = await fetch_token(token_url) if token_url else ""
+    address = url + ("&" if "?" in url else "?") + "token=" + quote(token, safe="") if token else url
+    proxy = proxy_for(url)
     try:
-        socket_ = await connect(
+        socket_ = await _Door(
             address,
-            additional_headers=headers,
+            additional_headers={"Authorization": f"Bearer {key}"} if key else {},
+            create_connection=_Socket,
             compression=None,  # gains nothing on PCM, costs much CPU and memory
-            ssl=_tls_for(url),
-            proxy=None if _is_loopback(url) else True,
+            ssl=tls_for(url),
+            proxy=proxy or None,
             open_timeout=OPEN_TIMEOUT_S,
             close_timeout=CLOSE_TIMEOUT_S,
-            ping_interval=PING_S,
-            ping_timeout=PING_S,
-            max_size=MAX_MESSAGE_BYTES,
+            ping_interval=None,  # ours counts audio as a sign of life too, and waits for no full buffer
+            max_size=MAX_FRAME_BYTES,
             max_queue=256,
             logger=_library_logger,
         )
-    except (OSError, ValueError, InvalidHandshake, InvalidProxy, InvalidURI) as error:
-        raise explain(error, url) from None  # the library's error may carry the address with its token
+    except (OSError, ValueError, ImportError, InvalidHandshake, InvalidProxy, InvalidURI) as error:
+        raise explain(error, url, proxy=proxy) from None  # the library's error may carry the address's token
+    assert isinstance(socket_, _Socket)
     _set_options(socket_)
-    return Connection(socket_, faults=faults)
+    return Connection(socket_, faults=faults, secrets=Secrets(key, token))
 
 
-def explain(error: Exception, url: str) -> AgentError:
+def explain(error: Exception, url: str, *, proxy: str = "") -> AgentError:
     """Return our error, with its sentence, for one that opening a connection to `url` raised."""
-    host = urlsplit(url).netloc.rpartition("@")[2] or url
-    if isinstance(error, InvalidStatus):
-        return _explain_status(error.response.status_code, host)
-    if isinstance(error, InvalidURI | ValueError) and not isinstance(error, OSError):
-        return AgentError(f"{url!r} is not a WebSocket address", advice="set agent.url")
-    if isinstance(error, InvalidProxy | InvalidHandshake):
-        return LinkError(
-            f"{host} does not answer as a WebSocket server ({type(error).__name__})",
-            advice="a proxy or a log-in page of the network may be in between; check agent.url",
-        )
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return LinkError(
-            f"the certificate of {host} is not accepted: {getattr(error, 'verify_message', error)}",
-            advice="check the device's clock (timedatectl); without a set clock no certificate is valid",
-        )
-    if isinstance(error, ssl.SSLError):
-        return LinkError(f"no TLS with {host}: {error}", advice="check agent.url")
-    if isinstance(error, socket.gaierror):
-        return LinkError(
-            f"the name {host} cannot be looked up", advice="check the network: is the Wi-Fi connected?"
-        )
-    if isinstance(error, ConnectionRefusedError):
-        return LinkError(f"{host} refuses the connection", advice="check agent.url, or try again later")
-    if isinstance(error, TimeoutError):
-        return LinkError(f"{host} did not answer within {OPEN_TIMEOUT_S:g} s", advice="check the network")
-    return LinkError(f"cannot reach {host}: {error}", advice="check the network")
-
-
-def _explain_status(status: int, host: str) -> AgentError:
-    if status in (401, 403):
-        return AuthError(f"{host} refused the API key (HTTP {status})", advice="check the key")
-    reason = f"{host} answered HTTP {status} instead of opening a WebSocket"
-    return LinkError(reason, advice="try again later")
-
-
-def _tls_for(url: str) -> ssl.SSLContext | None:
-    return _tls() if urlsplit(url).scheme in ("wss", "https") else None
-
-
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()  # reads every root certificate: once is enough
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    setting, host = "agent.url", host_of(url)
+    match error:
+        case InvalidStatus(response=answer):
+            location = answer.headers.get("Location", "")
+            body = bytes(answer.body or b"")
+            return explain_status(answer.status_code, url, body=body, location=location, setting=setting)
+        case InvalidProxyStatus(response=answer):
+            return explain_proxy_status(answer.status_code, proxy)
+        case InvalidProxy() | ImportError():  # a SOCKS proxy needs a library more
+            return explain_proxy_fault()
+        case ProxyError():
+            return explain_stranger(proxy, setting="https_proxy")
+        case InvalidMessage(__cause__=EOFError()):
+            return explain_failure(ConnectionResetError(), url, setting=setting, timeout_s=OPEN_TIMEOUT_S)
+        case InvalidMessage():
+            return explain_stranger(url, setting=setting)
+        case InvalidHandshake() if not isinstance(error, OSError):
+            return LinkError(
+                f"{host} does not answer as a WebSocket server ({type(error).__name__})",
+                advice=f"a proxy may be in between; check {setting}",
+            )
+        case OSError() if proxy and not isinstance(error, ssl.SSLError | TimeoutError):
+            return explain_failure(error, proxy, setting="https_proxy", timeout_s=OPEN_TIMEOUT_S)
+    return explain_failure(error, url, setting=setting, timeout_s=OPEN_TIMEOUT_S)
 
 
 def _set_options(socket_: ClientConnection) -> None:

@@ -56,6 +56,8 @@ def explain_status(
 
     `for_token`: the device sent no key; it is the token's giver that is refused, or that refuses.
     """
+    if status == 407:
+        return explain_proxy_status(status, "")
     host = host_of(url)
     told = f"{host} answered HTTP {status}"
     if _names_a_bad_key(status, body) and for_token:
@@ -64,8 +66,6 @@ def explain_status(
         return AuthError(f"{host} refused to give a token (HTTP {status})", advice=f"check {setting}")
     if status in (401, 403) or _names_a_bad_key(status, body):
         return AuthError(f"{host} refused the API key (HTTP {status})", advice="check the key")
-    if status == 407:
-        return LinkError(f"a proxy wants a name and a password (HTTP {status})", advice="set https_proxy")
     if status == 511 or 200 <= status < 300:
         return LinkError(f"{told}, as a web page does", advice=f"{_PORTAL}; or check {setting}")
     if 300 <= status < 400:
@@ -78,6 +78,23 @@ def explain_status(
     if status >= 500:
         return LinkError(f"{told}: it is in trouble", advice=_LATER)
     return LinkError(told, advice=f"{_LATER}, or check {setting}")
+
+
+def explain_proxy_status(status: int, proxy: str) -> AgentError:
+    """Return our error for a proxy that did not let us through."""
+    host = f"the proxy {host_of(proxy)}" if proxy else "a proxy"
+    if status == 407:
+        told = f"{host} wants a name and a password (HTTP {status})"
+        return LinkError(told, advice="set https_proxy to http://NAME:PASSWORD@HOST:PORT")
+    return LinkError(
+        f"{host} does not let us through (HTTP {status})", advice=f"{_LATER}, or set https_proxy"
+    )
+
+
+def explain_proxy_fault() -> AgentError:
+    """Return our error for a proxy that cannot even be tried."""
+    told = "the proxy that the environment names cannot be used: it must be http://HOST:PORT"
+    return AgentError(told, advice="set or unset https_proxy")
 
 
 def explain_stranger(url: str, *, setting: str) -> AgentError:
@@ -152,4 +169,6 @@ def _names_a_bad_key(status: int, body: bytes) -> bool:
 
 
 def _shown(url: str) -> str:
-    return url.partition("?")[0][:120]
+    """Return an address without what may be secret in it."""
+    scheme, slashes, rest = url.partition("?")[0].partition("://")
+    return f"{scheme}{slashes}{rest.rpartition('@')[2]}"[:120]

@@ -13,11 +13,18 @@ import io
 import ipaddress
 import socket
 import ssl
+import urllib.request
+from base64 import b64encode
 from dataclasses import dataclass
 from typing import cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
-from pivoice.agent.obstacles import explain_failure, explain_stranger
+from pivoice.agent.obstacles import (
+    explain_failure,
+    explain_proxy_fault,
+    explain_proxy_status,
+    explain_stranger,
+)
 
 TIMEOUT_S = 8.0
 _MAX_ANSWER_BYTES = 64 * 1024
@@ -44,7 +51,11 @@ async def request(method: str, url: str, *, bearer: str = "", setting: str = "ag
     """
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            return await _exchange(method, url, bearer)
+            reader, writer = await _connect(url)
+            try:
+                return await _exchange(reader, writer, _head(method, url, bearer), method)
+            finally:
+                writer.transport.abort()  # everything was said; a goodbye would only be waited for
     except (OSError, ValueError) as error:
         raise explain_failure(error, url, setting=setting, timeout_s=TIMEOUT_S) from None
     except http.client.HTTPException:
@@ -61,18 +72,74 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()  # reads every root certificate: once is enough
 
 
-def is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
+def proxy_for(url: str) -> str:
+    """Return the proxy that the environment names for `url`; "" for none, and for this very device."""
+    parts = urlsplit(url)
+    host, is_secure = parts.hostname or "", parts.scheme in ("wss", "https")
+    if _is_loopback(host) or urllib.request.proxy_bypass(
+        f"{host}:{parts.port or (443 if is_secure else 80)}"
+    ):
+        return ""
+    named = urllib.request.getproxies()
+    kinds = ("wss", "socks", "https", "all") if is_secure else ("ws", "socks", "https", "http", "all")
+    return next((named[kind] for kind in kinds if named.get(kind)), "")
+
+
+def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-async def _exchange(method: str, url: str, bearer: str) -> Answer:
+async def _connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a connection to a web address, through the environment's proxy if there is one."""
     parts, tls = urlsplit(url), tls_for(url)
     if not parts.hostname or parts.scheme not in ("http", "https"):
         raise ValueError("not a web address")
+    port = parts.port or (443 if tls else 80)
+    if not (proxy := proxy_for(url)):
+        return await asyncio.open_connection(parts.hostname, port, ssl=tls)
+    return await _connect_through(proxy, parts.hostname, port, tls)
+
+
+async def _connect_through(
+    proxy: str, host: str, port: int, tls: ssl.SSLContext | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    via = urlsplit(proxy)
+    if via.scheme != "http" or not via.hostname:
+        raise explain_proxy_fault()
+    try:
+        reader, writer = await asyncio.open_connection(via.hostname, via.port or 80)
+    except OSError as error:
+        raise explain_failure(error, proxy, setting="https_proxy", timeout_s=TIMEOUT_S) from None
+    try:
+        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}", *_proxy_pass(via)]
+        writer.write("\r\n".join([*lines, "", ""]).encode("ascii"))
+        answer = _parse(await reader.readuntil(b"\r\n\r\n"), "CONNECT", is_all=True)
+        if answer is None or not 200 <= answer.status < 300:
+            raise explain_proxy_status(answer.status if answer else 0, proxy)
+        if tls is not None:
+            await writer.start_tls(tls, server_hostname=host)
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, http.client.HTTPException):
+        writer.transport.abort()
+        raise explain_stranger(proxy, setting="https_proxy") from None
+    except BaseException:
+        writer.transport.abort()
+        raise
+    return reader, writer
+
+
+def _proxy_pass(via: SplitResult) -> list[str]:
+    if via.username is None:
+        return []
+    pair = f"{unquote(via.username)}:{unquote(via.password or '')}"
+    return [f"Proxy-Authorization: Basic {b64encode(pair.encode()).decode()}"]
+
+
+def _head(method: str, url: str, bearer: str) -> bytes:
+    parts = urlsplit(url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     lines = [
         f"{method} {target} HTTP/1.1",
@@ -81,18 +148,21 @@ async def _exchange(method: str, url: str, bearer: str) -> Answer:
         "Connection: close",
         *([f"Authorization: Bearer {bearer}"] if bearer else []),
     ]
-    head = "\r\n".join([*lines, "", ""]).encode("ascii")
-    port = parts.port or (443 if tls else 80)
-    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=tls)
-    try:
-        writer.write(head)
-        raw, answer = b"", None
-        while answer is None and (more := await reader.read(8192)):
-            raw += more
-            answer = _parse(raw, method, is_all=len(raw) >= _MAX_ANSWER_BYTES)
-        return answer or _parse(raw, method, is_all=True) or Answer(0, b"")
-    finally:
-        writer.transport.abort()  # everything was said; a goodbye would only be waited for
+    return "\r\n".join([*lines, "", ""]).encode("ascii")
+
+
+async def _exchange(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes, method: str
+) -> Answer:
+    writer.write(head)
+    raw, answer = b"", None
+    while answer is None and (more := await reader.read(8192)):
+        raw += more
+        answer = _parse(raw, method, is_all=len(raw) >= _MAX_ANSWER_BYTES)
+    if answer is None:
+        answer = _parse(raw, method, is_all=True)
+    assert answer is not None, "all there is was parsed"
+    return answer
 
 
 class _Received:

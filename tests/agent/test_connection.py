@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Awaitable, Callable
 
 import pytest
-from websockets.exceptions import InvalidURI
+from websockets.exceptions import InvalidProxy, InvalidUpgrade, InvalidURI
 
 from pivoice.agent.connection import Connection, Faults, explain, open_connection
 from pivoice.agent.simulated import Plan, SimulatedAgent, Turn
@@ -48,7 +47,7 @@ def test_a_log_in_page_in_between_is_not_a_server():
     error = attempt(portal)
 
     assert isinstance(error, LinkError)
-    assert "HTTP 200 instead of opening a WebSocket" in str(error)
+    assert "HTTP 200, as a web page does; a log-in page of the network may be in between" in str(error)
 
 
 def test_a_server_of_another_kind_is_told_apart():
@@ -59,7 +58,7 @@ def test_a_server_of_another_kind_is_told_apart():
     error = attempt(mail)
 
     assert isinstance(error, LinkError)
-    assert "does not answer as a WebSocket server" in str(error)
+    assert "does not answer as a web server" in str(error)
 
 
 def test_a_server_that_says_nothing_is_left_after_ten_seconds():
@@ -77,9 +76,14 @@ def test_a_server_that_says_nothing_is_left_after_ten_seconds():
     [
         (socket.gaierror(-2, "Name or service not known"), LinkError, "is the Wi-Fi connected?"),
         (ConnectionRefusedError(111, "refused"), LinkError, "refuses the connection"),
-        (ssl.SSLCertVerificationError("not yet valid"), LinkError, "check the device's clock"),
-        (ssl.SSLError(1, "WRONG_VERSION_NUMBER"), LinkError, "no TLS with agents.example.org"),
-        (OSError(101, "Network is unreachable"), LinkError, "Network is unreachable"),
+        (socket.gaierror(-3, "Temporary failure"), LinkError, "no name server answers"),
+        (OSError("Multiple exceptions: [Errno 111] refused, [Errno 111] refused"), LinkError, "refuses"),
+        (ConnectionResetError(104, "reset"), LinkError, "hung up during the handshake"),
+        (OSError(101, "Network is unreachable"), LinkError, "there is no way to agents.example.org"),
+        (OSError(24, "Too many open files"), LinkError, "cannot reach agents.example.org: Too many open"),
+        (InvalidUpgrade("Upgrade", "h2c"), LinkError, "does not answer as a WebSocket server"),
+        (InvalidProxy("ftp://p", "no"), AgentError, "must be http://HOST:PORT"),
+        (ImportError("python-socks"), AgentError, "must be http://HOST:PORT"),
         (InvalidURI("wss://", "no host"), AgentError, "set agent.url"),
         (UnicodeError("label too long"), AgentError, "set agent.url"),
     ],
@@ -89,6 +93,14 @@ def test_each_failure_says_what_to_do(raised: Exception, kind: type[AgentError],
 
     assert type(error) is kind
     assert said in str(error)
+
+
+def test_a_name_that_does_not_exist_is_a_matter_of_the_network():
+    async def main(_: JumpLoop) -> None:
+        await open_connection("ws://agents.invalid/", key="k", token_url="", faults=Faults())
+
+    with pytest.raises(LinkError, match=r"agents\.invalid cannot be looked up; check the network"):
+        run_jumping(main)
 
 
 def test_a_key_goes_into_the_header_and_a_token_into_the_address():
