@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import select
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +18,9 @@ from pivoice import __version__
 from pivoice.errors import ConfigError, PivoiceError
 
 EX_CONFIG = 78  # sysexits.h
+_RELOAD_S = 60.0  # wake models load for a second or two on a Pi that has nothing else to do
 
-_COMMANDS = ("status", "watch", "wake", "stop", "hush", "mute", "unmute", "say", "metrics")
+_COMMANDS = ("status", "watch", "wake", "stop", "hush", "mute", "unmute", "say", "set", "reload", "metrics")
 
 _VERSION = f"""pivoice {__version__}
 The bundled wake words come from the openWakeWord project; its pre-trained models are licensed
@@ -71,7 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     verb("devices", _devices, "List the sound cards' ALSA names.")
     ctl = verb("ctl", _ctl, "Talk to the running daemon.")
     ctl.add_argument("command", choices=_COMMANDS, metavar="COMMAND", help=", ".join(_COMMANDS))
-    ctl.add_argument("text", nargs="*", help="for say: what the agent should say")
+    ctl.add_argument(
+        "words",
+        nargs="*",
+        metavar="ARGUMENT",
+        help="for say: what the agent should say; for set: a setting such as agent.volume, and its value",
+    )
     simulate = verb("simulate-agent", _simulate_agent, "Run a local agent to talk to.", configured=False)
     simulated_options.add_arguments(simulate)
     return parser
@@ -79,17 +86,20 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     import asyncio
+    import functools
     import logging
     import signal
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))  # nothing is open yet; the daemon brings its own
+    signal.signal(
+        signal.SIGHUP, signal.SIG_IGN
+    )  # what it asks for is being done: the file is about to be read
     from pivoice import config, service
 
     service.limit_threads()  # before numpy comes in: its threads would spin for nothing
     sys.setswitchinterval(0.001)  # an audio thread waits at most 1 ms for the loop, not 5
-    from pivoice.agent.keys import find_key
-    from pivoice.daemon import Daemon
+    from pivoice.supervisor import Supervisor, prepare, prepare_anew
 
     path = config.find_path(options.config)
     settings = config.load(path)
@@ -97,23 +107,27 @@ def _run(options: argparse.Namespace) -> int:
     logger = logging.getLogger("pivoice")
     if not Path(path).exists():
         logger.warning("no configuration at %s: every setting has its default", path)
-    runner = asyncio.Runner()
+    code = 0
     try:
-        daemon = Daemon(settings, key=find_key(settings.agent, os.environ))
-        runner.run(daemon.run())
+        first = prepare(settings, os.environ, path=path)
+        supervisor = Supervisor(first, functools.partial(prepare_anew, path, os.environ))
+        asyncio.Runner().run(supervisor.run())
     except ConfigError as error:
         error.path = error.path or path
         service.notify_status(str(error).splitlines()[0])
         raise
+    except PivoiceError:
+        raise
+    except Exception:  # the top of everything; what was open is closed by now
+        logger.exception("pivoice failed")
+        code = 1
     # Everything of ours is closed by now. A name server that does not answer may hold one of asyncio's
     # threads for 20 s yet, and whoever stops us was promised 3 s: leave without waiting for it.
     logging.shutdown()
-    os._exit(0)
+    os._exit(code)
 
 
 def _config(options: argparse.Namespace) -> int:
-    import dataclasses
-
     from pivoice import config
 
     path = config.find_path(options.config)
@@ -121,7 +135,7 @@ def _config(options: argparse.Namespace) -> int:
     if options.check:
         print(f"{path}: " + ("right" if Path(path).exists() else "not there; every setting has its default"))
     else:
-        print(json.dumps(dataclasses.asdict(settings), indent=2))
+        print(json.dumps(config.shown(settings), indent=2))
     return 0
 
 
@@ -143,15 +157,73 @@ def _ctl(options: argparse.Namespace) -> int:
         for event in control.watch(socket):
             print(json.dumps(event), flush=True)
         return 0
-    request: dict[str, object] = {"command": options.command}
-    if options.text:
-        request["text"] = " ".join(options.text)
-    answer = control.request(socket, request)
+    if options.command == "reload":
+        answer = _reload(socket)
+    else:
+        answer = control.request(socket, _request(options.command, options.words))
     if "error" in answer:
         print(f"pivoice: {answer['error']}", file=sys.stderr)
         return 1
     print(json.dumps(answer, indent=2))
     return 0
+
+
+def _request(command: str, words: Sequence[str]) -> dict[str, object]:
+    """Return what is sent for a command and the words behind it."""
+    request: dict[str, object] = {"command": command}
+    if command == "set":
+        if len(words) < 2:
+            raise PivoiceError("set needs a setting and its value; try: pivoice ctl set agent.volume 60")
+        request |= {"setting": words[0], "value": _value_of(" ".join(words[1:]))}
+    elif words:
+        request["text"] = " ".join(words)
+    return request
+
+
+def _value_of(text: str) -> object:
+    """Return the value that `text` stands for: TOML's, or else the text itself."""
+    import tomllib
+
+    try:
+        (value,) = tomllib.loads(f"value = {text}").values()
+    except ValueError:  # bare words, or more than one line
+        return text
+    return value if isinstance(value, bool | int | float | list | str) else text  # dates are not ours
+
+
+def _reload(socket: str) -> dict[str, object]:
+    """Have the daemon reload, and wait until it is there again."""
+    from pivoice import control
+
+    try:
+        watching = control.watch(socket)
+        next(watching)
+        answer = control.request(socket, {"command": "reload"}, timeout_s=_RELOAD_S)
+    except PivoiceError as error:
+        raise PivoiceError(
+            f"{error}\nif control.socket itself was changed: systemctl kill --signal=HUP pivoice"
+        ) from error
+    if "error" in answer:
+        return answer
+    for _ in watching:
+        pass  # until the daemon as it was has hung up
+    return {"reloaded": answer["reloading"], **_when_there(answer["socket"])}
+
+
+def _when_there(socket: str) -> dict[str, object]:
+    """Return the status of the daemon that is about to listen at `socket`."""
+    import time
+
+    from pivoice import control
+
+    until_s = time.monotonic() + _RELOAD_S
+    while True:
+        try:
+            return {"status": control.request(socket, {"command": "status"})["status"]}
+        except PivoiceError:
+            if time.monotonic() > until_s:
+                raise
+        select.select([], [], [], 0.05)
 
 
 def _simulate_agent(options: argparse.Namespace) -> int:

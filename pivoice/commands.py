@@ -1,27 +1,38 @@
 """What the control socket can ask of the daemon, and what it answers.
 
 Event loop only. Decides nothing: most commands are an event for the turn machine.
+`watch` is the control socket's own, `reload` whoever runs the daemon brings.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pivoice import __version__
+from pivoice import __version__, config
+from pivoice.agent.settings import MUTABLE
+from pivoice.errors import PivoiceError
 from pivoice.turn import events
+from pivoice.turn.states import Link
 
 if TYPE_CHECKING:
     from pivoice.daemon import Daemon
 
+logger = logging.getLogger(__name__)
+
 Line = dict[str, Any]
 
-ARGUMENTS = {"say": ["text"]}
+_CHANGEABLE = {f"agent.{name}" for name in MUTABLE}
+_LONGEST_SETTING = 100
+
+ARGUMENTS = {"say": ["text"], "set": ["setting", "value"]}
 """What each command takes besides its name; nothing, where it is not listed."""
 
 
 def commands_for(daemon: Daemon) -> dict[str, Callable[[Line], Line]]:
-    """Return the commands by name; `watch` is the control socket's own."""
+    """Return the commands by name."""
 
     def posting(event: events.Event) -> Callable[[Line], Line]:
         def command(_: Line) -> Line:
@@ -39,6 +50,7 @@ def commands_for(daemon: Daemon) -> dict[str, Callable[[Line], Line]]:
         "mute": posting(events.MuteChanged(on=True)),
         "unmute": posting(events.MuteChanged(on=False)),
         "say": lambda request: _say(daemon, request),
+        "set": lambda request: _set(daemon, request),
     }
 
 
@@ -46,12 +58,12 @@ def status(daemon: Daemon) -> Line:
     """Return what `pivoice ctl status` prints."""
     return {
         "version": __version__,
-        **daemon.outline(),
-        "hears": daemon.hears,
+        **daemon.seen.outline(),
+        "hears": daemon.seen.hears,
         "wake": daemon.ears.listens_for,
-        "echo": daemon.echo,
+        "echo": daemon.seen.echo,
         "session": daemon.session.status(),
-        "status": daemon.sentence(),
+        "status": daemon.seen.sentence(),
     }
 
 
@@ -75,3 +87,29 @@ def _say(daemon: Daemon, request: Line) -> Line:
         return {"error": f'say needs "text", what the agent should say; got {text!r}'}
     daemon.post(events.SayAsked(text.encode("utf-8", "replace").decode()))  # a lone surrogate cannot travel
     return {"state": daemon.turn.state.value}
+
+
+def _set(daemon: Daemon, request: Line) -> Line:
+    setting, value = request.get("setting"), request.get("value")
+    if not isinstance(setting, str) or len(setting) > _LONGEST_SETTING or "value" not in request:
+        raise PivoiceError('set needs "setting", such as "agent.volume", and "value"')
+    if setting not in _CHANGEABLE:
+        if setting not in {each.key for each in config.settings()}:
+            config.changed(daemon.config, setting, value)  # says which was meant
+        raise PivoiceError(
+            f"{setting} cannot change in a running daemon; "
+            "edit the configuration file and run: pivoice ctl reload"
+        )
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise PivoiceError(f"{setting}: the value holds half a character, which cannot travel") from None
+    daemon.change(setting, value)
+    is_open = daemon.turn.link is not Link.DOWN and value is not None
+    logger.info("%s was changed by ctl", setting)
+    return {
+        "setting": setting,
+        "value": value,
+        "holds": "in the open session and later ones" if is_open else "from the next session on",
+        "until": "the next restart or reload; write it into the configuration file to keep it",
+    }

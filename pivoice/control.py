@@ -159,9 +159,9 @@ class Control:
 
     async def _answer(self, line: bytes) -> Line:
         """Return the answer to one line, which may hold anything."""
+        name = ""
         try:
-            request = _parsed(line)
-            name = request["command"]
+            name = (request := _parsed(line))["command"]
             if name == "watch":
                 raise PivoiceError("this connection is watching already")
             command = self._commands.get(name)
@@ -174,7 +174,7 @@ class Control:
         except PivoiceError as error:
             return {"error": str(error)}
         except Exception as error:  # top of what a caller can cause: it must not end the connection
-            logger.exception("the command %s failed", line[:200])
+            logger.exception("the command %s failed", _shown(name))  # not the rest: it may be private
             return {"error": f"the command failed: {type(error).__name__}; the journal has the details"}
 
     def _check_arguments(self, name: str, request: Line) -> None:

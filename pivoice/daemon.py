@@ -8,30 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 from pivoice import __version__, service
 from pivoice.agent.session import Session
+from pivoice.appearance import Appearance
 from pivoice.audio.buffers import SpokenRing, Uplink
 from pivoice.audio.capture import Ears
 from pivoice.audio.gate import HalfDuplexGate
 from pivoice.audio.playback import Mouth
 from pivoice.clock import Clock, SystemClock
 from pivoice.commands import ARGUMENTS, commands_for
-from pivoice.config import Config
-from pivoice.control import Control
+from pivoice.config import Config, changed
+from pivoice.control import Command, Control
+from pivoice.fitting import deadlines, is_half_duplex, open_detectors
 from pivoice.latency import Latencies
-from pivoice.panel.panel import open_panel
-from pivoice.panel.patterns import Pattern, pattern_for
+from pivoice.panel.panel import NoPanel, Panel, open_panel
 from pivoice.tools.builtin import end_conversation_tool, get_time_tool
 from pivoice.tools.registry import Registry
 from pivoice.turn import actions, events
-from pivoice.turn.machine import Deadlines, Link, State, Turn
-from pivoice.wake.detector import Detector, WakePolicy, open_detector
+from pivoice.turn.machine import State, Turn
+from pivoice.wake.detector import Detector, WakePolicy
 
 logger = logging.getLogger(__name__)
 
@@ -52,16 +54,19 @@ class Daemon:
         *,
         key: str,
         clock: Clock | None = None,
-        detectors: tuple[Detector, Detector] | None = None,
+        today: Callable[[], date] = date.today,
+        detectors: tuple[Detector | None, Detector | None] | None = None,
+        ledger: Path | None = None,
+        is_muted: bool = False,
+        commands: Mapping[str, Command] | None = None,
     ) -> None:
+        """`detectors`: see `open_detectors`, which is called without. `ledger`: None keeps it in memory.
+        `commands`: more of them for the control socket."""
         self.config = config
         self._clock = clock or SystemClock()
-        half_duplex = config.audio.echo in ("auto", "half_duplex")
-        near, far = detectors or (
-            open_detector(config.wake),
-            open_detector(config.wake) if half_duplex else None,
-        )
-        self.turn = Turn(_deadlines(config), half_duplex=half_duplex)
+        half_duplex = is_half_duplex(config)
+        near, far = detectors or open_detectors(config)
+        self.turn = Turn(deadlines(config), half_duplex=half_duplex)
         spoken = SpokenRing()
         gate = HalfDuplexGate() if half_duplex else None
         doors: dict[str, Any] = {"clock": self._clock, "post": self.post, "report": self.report}
@@ -89,14 +94,22 @@ class Daemon:
             report=self.report,
             play=self.mouth.play,
             end_reply=self.mouth.end,
+            today=today,
+            ledger=ledger,
         )
-        self.control = Control(config.control.socket, commands_for(self), arguments=ARGUMENTS)
+        everything = {**commands_for(self), **(commands or {})}
+        self.control = Control(config.control.socket, everything, arguments=ARGUMENTS)
         self.control.on_watchers = self._watched
+        self.seen = Appearance(config, self.turn, self.ears)
         self.latencies = Latencies()
         self._inbox: deque[events.Event] = deque()
         self._is_stepping = False
         self._is_closing = False
-        self._is_starting = True  # until the microphone is found, or lost
+        self._starts_muted = is_muted
+        self._stopping = asyncio.Event()
+        self._failure: BaseException | None = None
+        self.panel: Panel = NoPanel(config.panel, post=self.post, on_long_press=self._toggle_mute)
+        self._watchdog: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._armed_serial = -1
         self._running_tools: set[asyncio.Task[None]] = set()
@@ -105,43 +118,53 @@ class Daemon:
 
     # --- life ---
 
-    async def run(self, *, handle_signals: bool = True) -> None:
-        """Run until SIGTERM, SIGINT or `stop`; return when everything is closed."""
+    async def run(self) -> None:
+        """Run until `stop`; return when everything is closed.
+
+        Raises:
+            ConfigError, PivoiceError: the control socket cannot be had.
+        """
         self._loop = asyncio.get_running_loop()
         self._thread_id = threading.get_ident()
-        self._stopping = asyncio.Event()
-        if handle_signals:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._loop.add_signal_handler(number, self._stopping.set)
-        await self.control.start()
-        self.panel = open_panel(self.config.panel, post=self.post, on_long_press=self._toggle_mute)
-        self._watchdog = asyncio.create_task(service.feed_watchdog(self._sign_of_life), name="watchdog")
-        self.mouth.start()
-        self.ears.start()
-        self._show()
-        service.notify_ready()
-        logger.info("pivoice %s: wake %s, echo %s", __version__, self.ears.listens_for, self.echo)
         try:
+            await self._open()
             await self._stopping.wait()
         finally:
             await self._close()
+        if self._failure is not None:
+            raise self._failure
 
     def stop(self) -> None:
         """Ask `run` to end. Loop only."""
         self._stopping.set()
 
+    async def _open(self) -> None:
+        await self.control.start()
+        self.panel = open_panel(self.config.panel, post=self.post, on_long_press=self._toggle_mute)
+        self._watchdog = asyncio.create_task(service.feed_watchdog(self._sign_of_life), name="watchdog")
+        self._watchdog.add_done_callback(self._watchdog_ended)
+        self.session.start()
+        if self._starts_muted:
+            self.post(events.MuteChanged(on=True))
+        self.mouth.start()
+        self.ears.start()
+        self._show()
+        service.notify_ready()
+        logger.info("pivoice %s: wake %s, echo %s", __version__, self.ears.listens_for, self.seen.echo)
+
     async def _close(self) -> None:
         """Silence first, then the session, which costs money, and the cards, then the rest; bounded."""
         self._is_closing = True
-        service.notify_stopping()
-        self.mouth.stop()
-        self.ears.stop()
-        self._watchdog.cancel()
-        if self._deadline:
-            self._deadline.cancel()
-        for task in self._running_tools:
-            task.cancel()
-        await asyncio.gather(self._end_session(), self._let_threads_end())
+        try:
+            self.mouth.stop()
+            self.ears.stop()
+            for task in (self._watchdog, *self._running_tools):
+                if task:
+                    task.cancel()
+            if self._deadline:
+                self._deadline.cancel()
+        finally:
+            await asyncio.gather(self._end_session(), self._let_threads_end())
         await self.control.close()
         self.panel.close()
         logger.info("stopped")
@@ -201,12 +224,25 @@ class Daemon:
         try:
             while self._inbox:
                 self._step(self._inbox.popleft())
+        except Exception as error:  # the top of a turn: nobody knows any more who has the floor
+            self._fail(error)
         finally:
             self._is_stepping = False
 
+    def _fail(self, error: BaseException) -> None:
+        """End the daemon, and the session with it, by a mistake of ours; the service starts anew."""
+        logger.error("pivoice made a mistake and stops", exc_info=error)
+        self._failure = self._failure or error
+        self._is_closing = True
+        self.stop()
+
+    def _watchdog_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            self._fail(error)
+
     def _step(self, event: events.Event) -> None:
         if isinstance(event, events.CaptureFound | events.CaptureLost):
-            self._is_starting = False
+            self.seen.is_starting = False
         before, could_connect = self.turn.state, "no_network" not in self.turn.conditions
         for action in self.turn.step(event):
             logger.debug("= %s", action)
@@ -277,6 +313,10 @@ class Daemon:
         match event:
             case events.WakeHeard(model, score):
                 logger.info('wake word "%s" (%.2f)', model, score)
+            case events.SessionLost(_, reason, ""):
+                logger.info("the conversation is over: %s", reason)
+            case events.SessionLost(_, reason, "cap"):
+                logger.warning("no conversation: %s", reason)  # as the owner asked for; says what to do
             case events.SessionLost(_, reason):
                 logger.error("no conversation: %s", reason)
             case events.MuteChanged(on):
@@ -300,66 +340,29 @@ class Daemon:
 
     def _show(self, *, cause: str = "") -> None:
         """Put light, status line and watchers in step with the machine, where something changed."""
-        turn = self.turn
-        now = (turn.state, turn.link, turn.muted, self._conditions)
+        turn, seen = self.turn, self.seen
+        now = (turn.state, turn.link, turn.muted, seen.conditions)
         if now == self._shown:
             return
         self._shown = now
-        light = self._light()
-        self.panel.show(light)
-        service.notify_status(self.sentence())
-        self._observe("state", {**self.outline(), "cause": cause})
-
-    def _light(self) -> Pattern:
-        turn = self.turn
-        return pattern_for(turn.state.value, turn.link.value, turn.muted, self._conditions)
-
-    @property
-    def _conditions(self) -> frozenset[str]:
-        """What the light shows besides the state; a link that comes back is told from a new one."""
-        turn = self.turn
-        is_back = turn.link is Link.CONNECTING and turn.memory.was_up
-        more = {"reconnecting": is_back, "starting": self._is_starting and turn.state is State.IDLE}
-        return turn.conditions | {name for name, holds in more.items() if holds}
-
-    @property
-    def hears(self) -> bool:
-        """Whether the microphone is open and heard."""
-        return self.ears.is_open and not self._conditions & {"starting", "no_microphone"}
-
-    def outline(self) -> dict[str, object]:
-        """Return who has the floor and what the light shows: `ctl watch` tells it at every change."""
-        turn, light = self.turn, self._light()
-        return {
-            "state": turn.state.value,
-            "link": turn.link.value,
-            "muted": turn.muted,
-            "conditions": sorted(self._conditions),
-            "light": {"pattern": light.name, "colour": list(light.colour), "style": light.style},
-        }
-
-    def sentence(self) -> str:
-        """What `systemctl status` says: whether it hears."""
-        if self.turn.muted:
-            return "muted: the microphone is closed"
-        if "no_microphone" in self.turn.conditions:
-            return f"no microphone: {self.config.audio.capture!r} is being retried"
-        if self._is_starting:
-            return f"opening the microphone {self.config.audio.capture!r}"
-        if self.turn.state is State.IDLE:
-            return f"hears; waiting for {self.ears.listens_for}"
-        return f"in a conversation: {self.turn.state.value}"
-
-    @property
-    def echo(self) -> str:
-        """Return what `audio.echo` stands for; "auto" is half duplex until there is a canceller."""
-        return "half_duplex" if self.config.audio.echo == "auto" else self.config.audio.echo
+        self.panel.show(seen.light)
+        service.notify_status(seen.sentence())
+        self._observe("state", {**seen.outline(), "cause": cause})
 
     def _sign_of_life(self) -> object:
         """Return what changes while the microphone is heard, or a lost one is retried; None when muted."""
         return None if self.turn.muted else (self.ears.beats, self.ears.attempts)
 
     # --- control ---
+
+    def change(self, setting: str, value: object) -> None:
+        """Give a setting of `agent.settings.MUTABLE` another value: in the open session, and in later ones.
+
+        Raises:
+            ConfigError: it cannot have that value.
+        """
+        self.config = changed(self.config, setting, value)
+        self.session.change(self.config.agent, [setting.removeprefix("agent.")])
 
     def _watched(self, watchers: int) -> None:
         """Wake scores cross the threads' border only while somebody looks at them."""
@@ -368,18 +371,3 @@ class Daemon:
     def _toggle_mute(self) -> None:
         """A long press, in the panel's own thread."""
         self._hop(lambda: self.post(events.MuteChanged(not self.turn.muted)))
-
-
-def _deadlines(config: Config) -> Deadlines:
-    turn = config.turn
-    return Deadlines(
-        follow_up_s=turn.follow_up_s,
-        no_speech_s=turn.no_speech_s,
-        long_speech_s=turn.long_speech_s,
-        no_reply_s=turn.no_reply_s,
-        long_reply_s=turn.long_reply_s,
-        yield_s=turn.yield_s,
-        yield_short_s=turn.yield_short_s,
-        connect_s=turn.connect_s,
-        tool_s=config.tools.timeout_s,
-    )

@@ -26,6 +26,11 @@ def notify_ready() -> None:
     _notify("READY=1")
 
 
+def notify_reloading() -> None:
+    """Tell systemd that we begin anew with other settings, until `notify_ready`."""
+    _notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+
 def notify_stopping() -> None:
     """Tell systemd that we are stopping on purpose."""
     _notify("STOPPING=1")
@@ -93,6 +98,12 @@ def set_up_logging(level: str) -> None:
     for old in root.handlers[:]:
         root.removeHandler(old)
     root.addHandler(handler)
+    set_log_level(level)
+
+
+def set_log_level(level: str) -> None:
+    """Log from `level` ("info") on, wherever it goes."""
+    root = logging.getLogger()
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))

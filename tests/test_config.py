@@ -99,6 +99,8 @@ def test_an_unknown_setting_is_answered_with_the_one_meant(text: str, key: str, 
             "[agent.turn_detection]\nmin_silence_ms = 900\nmax_silence_ms = 900",
             "agent.turn_detection.min_silence_ms",
         ),
+        ("[agent]\nledger_file = 'ledger.json'", "agent.ledger_file"),
+        ("[agent]\nrest_url = 'wss://example.invalid'", "agent.rest_url"),
         ("[wake]\nmodels = []", "wake.models"),
         ("[panel]\nred_pin = 5", "panel.red_pin"),
         ("[panel]\nbutton_pin = 27", "panel"),
@@ -108,6 +110,42 @@ def test_an_unknown_setting_is_answered_with_the_one_meant(text: str, key: str, 
 )
 def test_what_cannot_work_is_named(text: str, key: str):
     assert list(faults_of(text)) == [key]
+
+
+def test_one_setting_is_changed_and_every_other_kept():
+    given = config.parse(
+        "[agent]\nvoice = 'alba'\n[agent.turn_detection]\nvad_threshold = 0.3\n[audio]\ngain_db = 6"
+    )
+
+    changed = config.changed(given, "agent.turn_detection.min_silence_ms", 700)
+
+    assert changed.agent.turn_detection.min_silence_ms == 700
+    assert config.changed(changed, "agent.turn_detection.min_silence_ms", None) == given
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("agent.volume", "loud", "it must be a whole number from 0 to 100"),
+        ("agent.volum", 40, "did you mean agent.volume?"),
+        ("agent.volume.x", 40, "it must be a whole number"),
+        ("volume", 40, "did you mean agent.volume?"),
+        ("", 40, "no such setting"),
+        ("agent", 40, "is a section"),
+        ("agent.turn_detection.min_silence_ms", 2000, "must be less than max_silence_ms (1500)"),
+    ],
+)
+def test_a_change_is_checked_as_the_file_is(key: str, value: object, said: str):
+    given = config.parse("[agent.turn_detection]\nmax_silence_ms = 1500")
+
+    with pytest.raises(ConfigError) as caught:
+        config.changed(given, key, value)
+
+    assert said in str(caught.value)
+
+
+def test_a_long_value_is_not_told_in_full():
+    assert len(faults_of(f"[audio]\nperiod_ms = '{'x' * 10_000}'")["audio.period_ms"]) < 200
 
 
 def test_a_file_that_is_not_toml_is_named_with_its_line():

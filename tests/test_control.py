@@ -66,7 +66,7 @@ class Caller:
 class Stage:
     def __init__(self, path: str) -> None:
         self.path = path
-        self.control = Control(path, COMMANDS, arguments={"say": ["text"]})
+        self.control = Control(path, COMMANDS, arguments={"say": ["text"], "broken": ["text"]})
         self._callers: list[Caller] = []
 
     async def call(self) -> Caller:
@@ -192,13 +192,16 @@ def test_a_command_that_fails_by_our_mistake_is_an_answer_and_a_logged_error(
 ) -> None:
     async def scene(stage: Stage) -> tuple[Line, Line]:
         caller = await stage.call()
-        return await caller.ask({"command": "broken"}), await caller.ask({"command": "status"})
+        answer = await caller.ask({"command": "broken", "text": "a secret"})
+        return answer, await caller.ask({"command": "status"})
 
     answer, after = on_stage(tmp_path, scene)
 
     assert answer == {"error": "the command failed: KeyError; the journal has the details"}
     assert after == {"state": "idle"}
     assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "broken" in caplog.text
+    assert "a secret" not in caplog.text
 
 
 def test_too_many_callers_are_turned_away_in_words(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -51,6 +52,14 @@ def test_systemd_hears_ready_status_watchdog_and_stopping(systemd: socket.socket
 
     told = [systemd.recv(1000) for _ in range(4)]
     assert told == [b"READY=1", b"STATUS=hears; waiting", b"WATCHDOG=1", b"STOPPING=1"]
+
+
+def test_systemd_hears_of_a_reload_with_the_time_it_began(systemd: socket.socket) -> None:
+    run("from pivoice import service; service.notify_reloading()", NOTIFY_SOCKET=systemd.getsockname())
+
+    first, second = systemd.recv(1000).decode().splitlines()
+    assert first == "RELOADING=1"
+    assert 0 < int(second.removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
 
 
 def test_without_systemd_nothing_is_told_and_nothing_said() -> None:
@@ -139,6 +148,16 @@ def test_setting_up_twice_logs_once() -> None:
     done = run("from pivoice import service; service.set_up_logging('debug'); " + LOGGED)
 
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_level_changes_without_another_handler() -> None:
+    done = run(
+        "from pivoice import service; service.set_up_logging('error'); service.set_log_level('info');"
+        + LOGGED.replace("service.set_up_logging('info');", "")
+    )
+
+    (line,) = done.stderr.splitlines()
+    assert line.endswith(" INFO turn 1: idle")
 
 
 def test_one_thread_is_the_default_and_the_owner_may_say_otherwise() -> None:

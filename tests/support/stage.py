@@ -24,6 +24,7 @@ import numpy as np
 
 from pivoice import control
 from pivoice.audio.pcm import Samples
+from pivoice.errors import PivoiceError
 from tests.support.bed import Bed
 from tests.support.speech import load_speech
 
@@ -54,6 +55,10 @@ class Stage:
         self.settings = settings or {}
         self.agent_options = list(agent)
         self._cards = cards
+        self.key = KEY
+        """The only key that the agent takes."""
+        self.environment = {"ASSEMBLYAI_API_KEY": KEY, "STATE_DIRECTORY": str(directory)}
+        """What the processes get besides ours; nothing they keep is ever kept at home."""
         self.lines: list[Line] = []
         """Everything `ctl watch` said, in order."""
         self._changed = threading.Condition()
@@ -94,7 +99,7 @@ class Stage:
         log, sound = self.directory / "agent.jsonl", self.directory / "agent-heard"
         sound.mkdir(exist_ok=True)
         port = self.port or _free_port()
-        options = ["--port", str(port), "--key", KEY, "--log", str(log), "--save-audio", str(sound)]
+        options = ["--port", str(port), "--key", self.key, "--log", str(log), "--save-audio", str(sound)]
         self.agent = self.spawn(["-m", "pivoice", "simulate-agent", *options, *self.agent_options], "agent")
         self.port = port
         self.wait_until(lambda: "listening" in self.log("agent"), "the simulated agent to listen")
@@ -102,12 +107,22 @@ class Stage:
     def start_daemon(self) -> None:
         config = self.write_config()
         self.daemon = self.spawn(["-m", "pivoice", "run", "--config", str(config)], "daemon")
-        self.wait_until(lambda: Path(self.socket).exists(), "the control socket")
+        self.wait_until(self.is_answered, "the control socket")
+
+    def is_answered(self) -> bool:
+        """Return whether a daemon answers at the socket."""
+        try:
+            return "state" in self.ctl("status")
+        except PivoiceError:
+            return False
 
     def write_config(self) -> Path:
         """Write and return the configuration file: the stage's own settings under the caller's."""
         sections: dict[str, dict[str, object]] = {
-            "agent": {"url": f"ws://127.0.0.1:{self.port}"},
+            "agent": {
+                "url": f"ws://127.0.0.1:{self.port}",
+                "ledger_file": str(self.directory / "ledger.json"),
+            },
             "audio": {"capture": self._cards[0], "playback": self._cards[1]},
             "panel": {"driver": "simulated"},
             "control": {"socket": self.socket},
@@ -124,15 +139,27 @@ class Stage:
 
     def spawn(self, arguments: list[str], name: str) -> subprocess.Popen[str]:
         """Start Python with `arguments` on the bed; what it writes is in the log `name`."""
+        env = {**os.environ, **self.bed.env, "PYTHONUNBUFFERED": "1", **self.environment}
         with (self.directory / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **self.bed.env, "ASSEMBLYAI_API_KEY": KEY, "PYTHONUNBUFFERED": "1"},
+                env=env,
                 text=True,
             )
+
+    def run_ctl(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run `pivoice ctl` as a user does."""
+        config = str(self.directory / "pivoice.toml")
+        return subprocess.run(
+            [sys.executable, "-m", "pivoice", "ctl", "--config", config, *words],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
     # --- the daemon, from outside ---
 

@@ -11,9 +11,12 @@ Microphone and speaker are the product's simulated cards. Times are the loop's, 
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import wave
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +29,9 @@ from pivoice.agent.simulated_voice import load_voice, speech_directory
 from pivoice.audio import simulated
 from pivoice.config import Config
 from pivoice.daemon import Daemon
+from pivoice.fitting import open_detectors
 from pivoice.simulation import JumpLoop, run_jumping
+from pivoice.supervisor import Start, Supervisor
 from pivoice.wake.detector import Detector
 from tests.support.bed import resampled
 from tests.support.speech import load_speech
@@ -46,13 +51,15 @@ class World:
         settings: Config,
         plan: Plan,
         detectors: tuple[Detector, Detector] | None,
+        today: Callable[[], date],
     ) -> None:
         self.loop = loop
         self.agent = SimulatedAgent(plan)
         self.lines: list[dict[str, Any]] = []
         self._directory = directory
-        self._settings = settings
+        self.settings = settings
         self._detectors = detectors
+        self._today = today
 
     async def set_up(self) -> None:
         await self.agent.start()
@@ -61,25 +68,49 @@ class World:
             file.setnchannels(1)
             file.setsampwidth(2)
             file.setframerate(MIC_HZ)
-        names = f"simulated:{silence}", f"simulated:{self._directory}/speaker.wav"
-        given = self._settings
+        names = self._names = f"simulated:{silence}", f"simulated:{self._directory}/speaker.wav"
+        self.mic, self.speaker = simulated.microphone(names[0]), simulated.speaker(names[1])
+        self.supervisor = Supervisor(self.start(), self.start, open_daemon=self._open_daemon)
+        self._running = asyncio.create_task(self.supervisor.run(handle_signals=False))
+        await self.until(lambda: self.daemon.ears.beats > 0, 5)
+
+    def start(self) -> Start:
+        """Return what a daemon begins with now; a test that reloads may have changed `settings`."""
+        given = self.settings
         settings = replace(
             given,
             agent=replace(given.agent, url=self.agent.url),
-            audio=replace(given.audio, capture=names[0], playback=names[1]),
+            audio=replace(given.audio, capture=self._names[0], playback=self._names[1]),
             panel=replace(given.panel, driver="simulated"),
             control=replace(given.control, socket=str(self._directory / "control.sock")),
         )
-        self.mic, self.speaker = simulated.microphone(names[0]), simulated.speaker(names[1])
-        self.daemon = Daemon(settings, key="a-key", clock=self.loop.clock, detectors=self._detectors)
-        self.daemon.control.publish = self.lines.append  # type: ignore[method-assign]
-        self._running = asyncio.create_task(self.daemon.run(handle_signals=False))
-        await self.until(lambda: self.daemon.ears.beats > 0, 5)
+        detectors = self._detectors or open_detectors(settings)
+        return Start(settings, "a-key", detectors, self._directory / "ledger.json", "pivoice.toml")
+
+    def _open_daemon(self, settings: Config, **given: Any) -> Daemon:
+        daemon = Daemon(settings, clock=self.loop.clock, today=self._today, **given)
+        daemon.control.publish = self.lines.append  # type: ignore[method-assign]
+        return daemon
 
     async def tear_down(self) -> None:
-        self.daemon.stop()
-        await self._running
-        await self.agent.stop()
+        self.supervisor.stop()
+        try:
+            await self._running
+        finally:
+            await self.agent.stop()
+
+    @property
+    def daemon(self) -> Daemon:
+        """The one that runs."""
+        return self.supervisor.daemon
+
+    async def ask(self, command: str, **arguments: object) -> dict[str, Any]:
+        """Return what the control socket answers."""
+        reader, writer = await asyncio.open_unix_connection(self.daemon.config.control.socket)
+        writer.write(json.dumps({"command": command, **arguments}).encode() + b"\n")
+        answer: dict[str, Any] = json.loads(await reader.readline())
+        writer.close()
+        return answer
 
     @property
     def state(self) -> str:
@@ -136,9 +167,11 @@ def live(
     period_ms: int | None = None,
     plan: Plan | None = None,
     detectors: tuple[Detector, Detector] | None = None,
+    today: Callable[[], date] = lambda: date(2026, 11, 2),
 ) -> T:
     """Run `main` in a world of its own, from power-on to power-off.
 
+    `today`: the device's calendar, which stands still unless told otherwise.
     `period_ms`: also longer than the configuration allows, where days pass.
     """
 
@@ -146,14 +179,18 @@ def live(
         settings = config.parse(toml)
         if period_ms:
             settings = replace(settings, audio=replace(settings.audio, period_ms=period_ms))
-        world = World(loop, directory, settings, plan or answering("agent_short"), detectors)
+        world = World(loop, directory, settings, plan or answering("agent_short"), detectors, today)
         await world.set_up()
         try:
             return await main(world)
         finally:
             await world.tear_down()
 
-    return run_jumping(run)
+    level = logging.getLogger().level
+    try:
+        return run_jumping(run)
+    finally:
+        logging.getLogger().setLevel(level)  # a reload sets it
 
 
 def answering(*voices: str, **switches: Any) -> Plan:

@@ -86,7 +86,7 @@ def test_quick_mutes_and_unmutes_end_in_an_open_microphone(tmp_path: Path, pause
 
         beats = world.daemon.ears.beats
         await asyncio.sleep(1)
-        assert world.daemon.hears
+        assert world.daemon.seen.hears
         assert world.daemon.ears.beats > beats
 
     live(main, tmp_path)

@@ -1,0 +1,72 @@
+"""What the device looks like from outside: its light, its status line, what `ctl` tells of it.
+
+Event loop only. Stores nothing but whether the device is starting: all else is read off the turn machine and
+the ears whenever somebody looks.
+"""
+
+from __future__ import annotations
+
+from pivoice.audio.capture import Ears
+from pivoice.config import Config
+from pivoice.fitting import is_half_duplex
+from pivoice.panel.patterns import Pattern, pattern_for
+from pivoice.turn.machine import Link, State, Turn
+
+
+class Appearance:
+    """See the module."""
+
+    def __init__(self, config: Config, turn: Turn, ears: Ears) -> None:
+        self._config = config
+        self._turn = turn
+        self._ears = ears
+        self.is_starting = True
+        """Until the microphone is found, or lost; the daemon writes it."""
+
+    @property
+    def light(self) -> Pattern:
+        """Return what the light shows."""
+        turn = self._turn
+        return pattern_for(turn.state.value, turn.link.value, turn.muted, self.conditions)
+
+    @property
+    def conditions(self) -> frozenset[str]:
+        """What the light shows besides the state; a link that comes back is told from a new one."""
+        turn = self._turn
+        is_back = turn.link is Link.CONNECTING and turn.memory.was_up
+        more = {"reconnecting": is_back, "starting": self.is_starting and turn.state is State.IDLE}
+        return turn.conditions | {name for name, holds in more.items() if holds}
+
+    @property
+    def hears(self) -> bool:
+        """Whether the microphone is open and heard."""
+        return self._ears.is_open and not self.conditions & {"starting", "no_microphone"}
+
+    @property
+    def echo(self) -> str:
+        """Return what `audio.echo` stands for; "auto" is half duplex until there is a canceller."""
+        return "half_duplex" if is_half_duplex(self._config) else self._config.audio.echo
+
+    def outline(self) -> dict[str, object]:
+        """Return who has the floor and what the light shows: `ctl watch` tells it at every change."""
+        turn, light = self._turn, self.light
+        return {
+            "state": turn.state.value,
+            "link": turn.link.value,
+            "muted": turn.muted,
+            "conditions": sorted(self.conditions),
+            "light": {"pattern": light.name, "colour": list(light.colour), "style": light.style},
+        }
+
+    def sentence(self) -> str:
+        """What `systemctl status` says: whether it hears."""
+        turn = self._turn
+        if turn.muted:
+            return "muted: the microphone is closed"
+        if "no_microphone" in turn.conditions:
+            return f"no microphone: {self._config.audio.capture!r} is being retried"
+        if self.is_starting:
+            return f"opening the microphone {self._config.audio.capture!r}"
+        if turn.state is State.IDLE:
+            return f"hears; waiting for {self._ears.listens_for}"
+        return f"in a conversation: {turn.state.value}"

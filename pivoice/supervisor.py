@@ -1,0 +1,161 @@
+"""One daemon after the other in one process: start, reload, stop.
+
+Event loop only, save that a configuration is read and its wake models are loaded in a thread of asyncio's
+while the daemon goes on. Owns the process's signals. Knows nothing of conversations.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pivoice import config, service
+from pivoice.agent.keys import find_key
+from pivoice.agent.ledger import ledger_path
+from pivoice.config import Config
+from pivoice.control import Control, Line
+from pivoice.daemon import Daemon
+from pivoice.errors import ConfigError, Fault, PivoiceError
+from pivoice.fitting import open_detectors
+from pivoice.wake.detector import Detector
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a daemon begins with; whatever of it can be wrong was tried."""
+
+    config: Config
+    key: str = field(repr=False)
+    detectors: tuple[Detector | None, Detector | None]
+    ledger: Path
+    path: str
+    """Of the configuration file, for people."""
+
+
+def prepare(settings: Config, environ: Mapping[str, str], *, path: str) -> Start:
+    """Find the key, load the wake models. Any thread.
+
+    Raises:
+        ConfigError: what `settings` name cannot be used; names `path`.
+    """
+    try:
+        key, ledger = find_key(settings.agent, environ), ledger_path(settings.agent, environ)
+        return Start(settings, key, open_detectors(settings), ledger, path)
+    except ConfigError as error:
+        error.path = error.path or path
+        raise
+
+
+def prepare_anew(path: str, environ: Mapping[str, str]) -> Start:
+    """Read the configuration again and `prepare`. Any thread.
+
+    Raises:
+        ConfigError: it cannot be used. That it is not there meant all defaults at the start; now it is a
+            mistake, or an editor at work.
+    """
+    if not Path(path).exists():
+        raise ConfigError([Fault("", "is not there")], path=path)
+    return prepare(config.load(path), environ, path=path)
+
+
+class Supervisor:
+    """Runs daemons until SIGTERM, SIGINT or `stop`; SIGHUP reloads, as `reload` does."""
+
+    def __init__(
+        self, first: Start, read: Callable[[], Start], *, open_daemon: Callable[..., Daemon] = Daemon
+    ) -> None:
+        """`read` brings what the next daemon begins with; called in a thread, it may raise a ConfigError.
+        `open_daemon` is called as `Daemon` is."""
+        self._read = read
+        self._open_daemon = open_daemon
+        self._next: Start | None = None
+        self._is_preparing = False
+        self._is_stopping = False
+        self._hangup: asyncio.Task[None] | None = None
+        self.daemon = self._daemon(first)
+        """The one that runs."""
+
+    async def run(self, *, handle_signals: bool = True) -> None:
+        """Run the daemon, and after each reload the one that follows it; return once stopped."""
+        if handle_signals:
+            self._handle_signals()
+        while True:
+            await self.daemon.run()
+            if (start := self._next) is None:
+                return
+            self._next = None
+            self.daemon = self._daemon(start, is_muted=self.daemon.turn.muted)
+
+    def stop(self) -> None:
+        """Ask `run` to end. Loop only."""
+        self._is_stopping, self._next = True, None
+        service.notify_stopping()
+        self.daemon.stop()
+
+    async def reload(self) -> Line:
+        """Read the configuration again; end this daemon, and with it the session, for one that follows it.
+
+        Raises:
+            PivoiceError: the new settings cannot be used; says all that is wrong. Nothing has changed.
+        """
+        if self._is_preparing:
+            raise PivoiceError("a reload is under way already")
+        self._is_preparing = True
+        try:
+            start = await asyncio.to_thread(self._read)
+            await self._try_socket(start.config.control.socket)
+        except PivoiceError as error:
+            logger.error("not reloaded, the settings in force stay: %s", error)
+            raise PivoiceError(f"{error}\nnot reloaded; the settings in force stay") from error
+        finally:
+            self._is_preparing = False
+        if self._is_stopping:
+            raise PivoiceError("pivoice is stopping")
+        logger.info("reloading %s", start.path)
+        service.notify_reloading()
+        service.set_log_level(start.config.log.level)
+        self._next = start
+        self.daemon.stop()
+        return {"reloading": start.path, "socket": start.config.control.socket}
+
+    def _daemon(self, start: Start, *, is_muted: bool = False) -> Daemon:
+        return self._open_daemon(
+            start.config,
+            key=start.key,
+            detectors=start.detectors,
+            ledger=start.ledger,
+            is_muted=is_muted,  # nobody but the user opens a closed microphone
+            commands={"reload": lambda _: self.reload()},
+        )
+
+    async def _try_socket(self, path: str) -> None:
+        """Find out whether another socket can be listened at, while there is a way back."""
+        if Path(path) != Path(self.daemon.config.control.socket):
+            probe = Control(path, {})
+            await probe.start()
+            await probe.close()
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        # started by hand, it means that the terminal is gone, and whoever paid attention with it
+        loop.add_signal_handler(signal.SIGHUP, self.stop if os.isatty(0) else self._hang_up)
+
+    def _hang_up(self) -> None:
+        async def reload() -> None:
+            try:
+                await self.reload()
+            except PivoiceError:
+                pass  # logged
+            except Exception:  # the top of a task
+                logger.exception("not reloaded, the settings in force stay")
+
+        self._hangup = asyncio.get_running_loop().create_task(reload(), name="reload")

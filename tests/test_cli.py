@@ -1,0 +1,33 @@
+"""What is typed after `pivoice ctl`, and what it means."""
+
+from __future__ import annotations
+
+import pytest
+
+from pivoice import cli
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [
+        ("40", 40),
+        ("0.5", 0.5),
+        ("true", True),
+        ('"40"', "40"),
+        ('["a", "b"]', ["a", "b"]),
+        ("[]", []),
+        ("", ""),
+        ("far-field", "far-field"),
+        ("You are a pirate.", "You are a pirate."),
+        ('I\'m "it"', 'I\'m "it"'),
+        ("1\nother = 2", "1\nother = 2"),
+        ("2026-11-02", "2026-11-02"),
+        ('["a"', '["a"'),
+        ("{ a = 1 }", "{ a = 1 }"),
+    ],
+)
+def test_a_value_is_tomls_or_else_the_words_themselves(typed: str, value: object):
+    request = cli._request("set", ["agent.system_prompt", *typed.split(" ")])
+
+    assert request["value"] == value
+    assert type(request["value"]) is type(value)

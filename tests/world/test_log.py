@@ -1,0 +1,29 @@
+"""How loudly the log tells of a conversation that is over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pivoice.turn.events import SessionLost
+from tests.support.world import World, live
+
+
+@pytest.mark.parametrize(
+    ("fault", "level"),
+    [("", "INFO"), ("cap", "WARNING"), ("refused", "ERROR"), ("bad_key", "ERROR"), ("no_network", "ERROR")],
+)
+def test_an_end_is_told_as_loudly_as_somebody_must_act(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, fault: str, level: str
+):
+    caplog.set_level("INFO")
+
+    async def main(world: World) -> None:
+        await world.ask("wake")
+        world.daemon.post(SessionLost(world.daemon.turn.session, "for a reason", fault))
+
+    live(main, tmp_path, toml='[wake]\nengine = "none"\n')
+
+    told = [each.levelname for each in caplog.records if "for a reason" in each.getMessage()]
+    assert told == [level]

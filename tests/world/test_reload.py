@@ -1,0 +1,174 @@
+"""Reload: new settings in the same process, and nothing lost when they are wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from pivoice import config
+from pivoice.errors import ConfigError, Fault
+from tests.support.world import World, answering, live
+
+QUICK = '[agent]\nlinger = false\n[wake]\nengine = "none"\n'
+
+
+async def in_a_conversation(world: World) -> None:
+    await world.ask("wake")
+    await world.until(lambda: world.agent.open_sockets == 1 and world.has("session", state="ready"), 10)
+
+
+async def anew(world: World, before: object) -> None:
+    await world.until(lambda: world.daemon is not before and world.daemon.ears.beats > 0, 10)
+
+
+def test_a_reload_ends_the_session_and_goes_on_with_the_new_settings(tmp_path: Path):
+    async def main(world: World) -> None:
+        before = world.daemon
+        await in_a_conversation(world)
+        world.settings = config.parse(
+            QUICK + '[agent.turn_detection]\nvad_threshold = 0.25\n[log]\nlevel="info"'
+        )
+
+        answer = await world.ask("reload")
+        await anew(world, before)
+
+        assert answer["reloading"] == "pivoice.toml"
+        assert world.agent.open_sessions == []
+        assert world.agent.open_sockets == 0
+        assert world.state == "idle"
+        assert (await world.ask("status"))["hears"]
+        await in_a_conversation(world)
+        assert world.agent.session.settings["input"]["turn_detection"] == {"vad_threshold": 0.25}
+
+    live(main, tmp_path, toml=QUICK)
+
+
+def test_every_fault_of_a_bad_file_is_told_and_the_conversation_goes_on(tmp_path: Path):
+    async def main(world: World) -> None:
+        before = world.daemon
+        await in_a_conversation(world)
+
+        def read() -> None:
+            config.parse("[audio]\nperiod_ms = 1\ncapure = 'x'\n[wake]\nmodels = []\n", path="pivoice.toml")
+
+        world.supervisor._read = read  # type: ignore[assignment]
+        answer = await world.ask("reload")
+        await asyncio.sleep(1)
+
+        for told in (
+            "audio.period_ms",
+            "did you mean audio.capture?",
+            "wake.models",
+            "settings in force stay",
+        ):
+            assert told in answer["error"]
+        assert world.daemon is before
+        assert world.agent.open_sockets == 1
+        assert not world.has("session", state="ended")
+
+    live(main, tmp_path, toml=QUICK)
+
+
+def test_a_wake_model_that_does_not_load_leaves_the_old_one_listening(tmp_path: Path):
+    path = tmp_path / "mine.onnx"
+    path.write_text("this is not a model")
+
+    async def main(world: World) -> None:
+        world.settings = config.parse(f'[wake]\nmodels = ["{path}"]\n')
+
+        answer = await world.ask("reload")
+
+        assert str(path) in answer["error"]
+        world.say("user_wake_time")
+        await world.reach("speaking")
+
+    live(main, tmp_path, plan=answering("agent_short"))
+
+
+def test_a_socket_that_cannot_be_made_is_found_out_before_anything_is_closed(tmp_path: Path):
+    async def main(world: World) -> None:
+        start = world.start()
+        object.__setattr__(start.config.control, "socket", "/proc/pivoice/control.sock")
+        world.supervisor._read = lambda: start
+
+        answer = await world.ask("reload")
+
+        assert "control.socket" in answer["error"]
+        assert (await world.ask("status"))["state"] == "idle"
+
+    live(main, tmp_path, toml=QUICK)
+
+
+def test_who_was_muted_stays_muted_over_a_reload(tmp_path: Path):
+    async def main(world: World) -> None:
+        before = world.daemon
+        await world.ask("mute")
+
+        await world.ask("reload")
+        await world.until(lambda: world.daemon is not before, 10)
+        await asyncio.sleep(3)
+
+        assert world.daemon.turn.muted
+        assert world.daemon.ears.attempts == 0, "the microphone was opened"
+        await world.ask("unmute")
+        await world.until(lambda: world.daemon.ears.beats > 0, 5)
+
+    live(main, tmp_path, toml=QUICK)
+
+
+def test_a_day_used_up_stays_used_up_over_a_reload(tmp_path: Path):
+    async def main(world: World) -> None:
+        before = world.daemon
+        await in_a_conversation(world)
+        await world.until(lambda: world.daemon.turn.link.value == "down", 30)
+        minutes = (await world.ask("status"))["session"]["minutes_today"]
+
+        await world.ask("reload")
+        await anew(world, before)
+
+        assert minutes > 0
+        assert (await world.ask("status"))["session"]["minutes_today"] == pytest.approx(minutes, abs=0.01)
+
+    live(main, tmp_path, toml=QUICK)
+
+
+def test_a_stop_in_the_midst_of_a_reload_is_a_stop(tmp_path: Path):
+    async def main(world: World) -> None:
+        before = world.daemon
+        await in_a_conversation(world)
+
+        await world.ask("reload")
+        world.supervisor.stop()
+        await world._running
+
+        assert world.daemon is before
+        assert world.agent.open_sockets == 0
+
+    live(main, tmp_path, toml=QUICK)
+
+
+def test_two_reloads_at_once_are_one(tmp_path: Path):
+    async def main(world: World) -> None:
+        both = await asyncio.gather(world.ask("reload"), world.ask("reload"))
+
+        assert sorted("error" in answer for answer in both) == [False, True]
+
+    live(main, tmp_path, toml=QUICK)
+
+
+def test_a_reload_by_signal_that_fails_is_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    async def main(world: World) -> None:
+        def read() -> None:
+            raise ConfigError([Fault("audio.period_ms", "is wrong")])
+
+        world.supervisor._read = read  # type: ignore[assignment]
+        world.supervisor._hang_up()
+        await asyncio.sleep(1)
+
+        assert world.daemon.ears.is_running
+
+    live(main, tmp_path, toml=QUICK)
+
+    assert "audio.period_ms: is wrong" in caplog.text
