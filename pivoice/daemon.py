@@ -231,7 +231,7 @@ class Daemon:
 
     def _fail(self, error: BaseException) -> None:
         """End the daemon, and the session with it, by a mistake of ours; the service starts anew."""
-        logger.error("pivoice made a mistake and stops", exc_info=error)
+        logger.error("pivoice made a mistake (%s); it ends the session, and itself", type(error).__name__)
         self._failure = self._failure or error
         self._is_closing = True
         self.stop()

@@ -227,3 +227,35 @@ def test_a_name_server_that_hangs_does_not_hold_up_the_end(stage: Stage):
     stage.daemon.terminate()
 
     assert stage.daemon.wait(15) == 0
+
+
+MISTAKE = """
+import sys
+from pivoice.turn.machine import Turn
+
+step = Turn.step
+
+def fail(turn, event):
+    if type(event).__name__ == "HushAsked":
+        raise RuntimeError("ours")
+    return step(turn, event)
+
+Turn.step = fail
+from pivoice.cli import main
+main(["run", "--config", sys.argv[1]])
+"""
+
+
+def test_a_mistake_of_our_own_ends_the_session_before_it_exits_1(stage: Stage):
+    stage.start_agent()
+    stage.daemon = stage.spawn(["-c", MISTAKE, str(stage.write_config())], "daemon")
+    stage.wait_until(stage.is_answered, "the control socket")
+    stage.watch()
+    stage.ctl("wake")
+    stage.wait_for("session", state="ready")
+
+    stage.ctl("hush")
+
+    assert stage.daemon.wait(10) == 1
+    assert [line for line in stage.agent_log() if line.get("type") == "session.end"]
+    assert "RuntimeError: ours" in stage.log(), "the journal must tell where"
