@@ -1,4 +1,4 @@
-"""Damage messages of the agent's server and read them, alone and as a conversation. Started by `scripts/fuzz`.
+"""Damage messages of the agent's server and read them, alone and as a conversation: `scripts/fuzz`.
 
 Nothing of it may raise, be anything but a declared event with fields of their declared types, or be counted
 without bound. The same seed makes the same messages. Exit 1 with the message that did it.
@@ -75,7 +75,7 @@ def fuzz(count: int, seed: int) -> tuple[Counter[str], Faults]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="scripts/fuzz", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="scripts/fuzz", description=__doc__.partition(":")[0])
     parser.add_argument("count", nargs="?", type=int, default=1_000_000, help="messages (default: a million)")
     parser.add_argument("--seed", type=int, default=1, help="which messages (default: 1)")
     options = parser.parse_args()

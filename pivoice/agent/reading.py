@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -53,6 +54,7 @@ _MAX_TOOLS = 200
 _MAX_DEPTH = 32  # of a tool's arguments: whoever walks them after us recurses
 _HEAD_CHARS = 40  # where `"type":"reply.audio"` stands when the server writes its type first, as it does
 _SHOWN_CHARS = 120
+_TOKEN = re.compile(r'(token\W*:\s*")[^"]*')  # a frame cut short may hold a resume_token
 
 
 def decode(frame: str | bytes) -> ServerEvent | Garbled:
@@ -86,7 +88,7 @@ def _decode_slowly(frame: str) -> ServerEvent | Garbled:
 
 
 def _shown(frame: str) -> str:
-    head = _line(frame, _SHOWN_CHARS)
+    head = _line(_TOKEN.sub(r"\1[secret]", frame[: 10 * _SHOWN_CHARS]), _SHOWN_CHARS)
     return head if len(frame) <= _SHOWN_CHARS else f"{head}... ({len(frame)} characters)"
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 import trustme
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 
 from pivoice.agent import obstacles, rest, wire
 from pivoice.agent.connection import Faults, open_connection
@@ -127,6 +130,79 @@ def test_a_certificate_of_an_unknown_authority_is_a_stranger_in_between():
     for told in refusals(secured(trustme.CA().issue_cert("localhost"))):
         assert told.startswith("nobody we trust vouches for the certificate of HOST")
         assert "$SSL_CERT_FILE" in told
+
+
+class Tunnel:
+    """A proxy that connects everybody to one port, whatever they asked for."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.asked: list[str] = []
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.asked.append((await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[0])
+        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        await asyncio.gather(self._carry(reader, back), self._carry(there, writer))
+
+    async def _carry(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while piece := await source.read(65536):
+                target.write(piece)
+        target.close()
+
+
+def by_proxy(
+    certificate: trustme.LeafCert, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[object], list[str]]:
+    """Return what a request and a WebSocket to agents.invalid come to through a tunnel, and its log."""
+
+    async def greet(socket: ServerConnection) -> None:
+        await socket.send('{"type": "input.speech.started"}')
+        await socket.wait_closed()
+
+    def answer(socket: ServerConnection, request: Request) -> Response | None:
+        return socket.respond(HTTPStatus.OK, "hello") if request.path == "/page" else None
+
+    async def word() -> object:
+        url = "wss://agents.invalid/v1/ws"
+        connection = await open_connection(url, key="k", token_url="", faults=Faults())
+        event = await connection.receive()
+        await connection.close()
+        return event
+
+    async def main(_: JumpLoop) -> tuple[list[object], list[str]]:
+        async with serve(greet, "127.0.0.1", 0, ssl=secured(certificate), process_request=answer) as server:
+            tunnel = Tunnel(next(iter(server.sockets)).getsockname()[1])
+            listening = await asyncio.start_server(tunnel, "127.0.0.1", 0)
+            port = listening.sockets[0].getsockname()[1]
+            monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+            outcomes: list[object] = []
+            for ask in (rest.request("GET", "https://agents.invalid/page"), word()):
+                try:
+                    outcomes.append(await ask)
+                except AgentError as error:
+                    outcomes.append(error)
+            listening.close()
+            await asyncio.sleep(0.1)
+            return outcomes, tunnel.asked
+
+    return run_jumping(main)
+
+
+def test_tls_goes_through_a_proxy_to_the_end(trusted: trustme.CA, monkeypatch: pytest.MonkeyPatch):
+    outcomes, asked = by_proxy(trusted.issue_cert("agents.invalid"), monkeypatch)
+
+    assert outcomes == [rest.Answer(200, b"hello"), wire.SpeechStarted()]
+    assert asked == ["CONNECT agents.invalid:443 HTTP/1.1"] * 2
+
+
+def test_a_proxy_that_puts_itself_in_the_servers_place_is_told(monkeypatch: pytest.MonkeyPatch):
+    outcomes, _ = by_proxy(trustme.CA().issue_cert("agents.invalid"), monkeypatch)
+
+    for error in outcomes:
+        assert isinstance(error, LinkError)
+        assert str(error).startswith("nobody we trust vouches for the certificate of agents.invalid")
 
 
 def test_a_web_page_where_tls_was_hoped_for_is_told():

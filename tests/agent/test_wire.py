@@ -189,6 +189,13 @@ def test_what_cannot_be_used_is_named_not_raised(frame: str | bytes, kind: str):
     assert garbled.kind == kind
 
 
+def test_a_token_in_a_frame_that_was_cut_short_is_not_shown():
+    garbled = decode('{"type": "session.ready", "resume_token" : "abcdefgh')
+
+    assert isinstance(garbled, wire.Garbled)
+    assert "abc" not in garbled.detail
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=10), inner, max_size=5),
