@@ -13,22 +13,26 @@ import sys
 import wave
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+import msgspec
 
 from pivoice.agent.simulated_hearing import RATE_HZ
 from pivoice.agent.simulated_options import add_arguments
-from pivoice.agent.simulated_plan import Plan, Turn, read_script
+from pivoice.agent.simulated_plan import VOICES, Plan, Turn, read_script
 from pivoice.agent.simulated_server import SimulatedAgent
 from pivoice.agent.simulated_session import SimulatedSession
+from pivoice.agent.simulated_settings import find_refusal
 from pivoice.agent.simulated_voice import find_voices, load_voices, speech_directory
-from pivoice.errors import ConfigError
+from pivoice.errors import ConfigError, Fault
 
-__all__ = ["Plan", "SimulatedAgent", "Turn", "add_arguments", "run"]
+__all__ = ["Plan", "SimulatedAgent", "Turn", "add_arguments", "make_plan", "run"]
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGTERM or SIGINT; SIGUSR1 breaks every connection."""
+    """Serve until SIGTERM or SIGINT, breaking every connection at SIGUSR1; return the exit code."""
     try:
         plan = make_plan(args)
         with ExitStack() as stack:
@@ -47,7 +51,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
     """Return what the switches say.
 
     Raises:
-        ConfigError: no voice, or a script that cannot be used.
+        ConfigError: no voice, or a script or a file of agents that cannot be used.
     """
     voices = load_voices(args.reply) if args.reply else find_voices(speech_directory())
     if args.script:
@@ -56,42 +60,46 @@ def make_plan(args: argparse.Namespace) -> Plan:
         texts = args.user_text or [""]
         count = max(len(voices), len(texts))
         turns = [Turn(voices[i % len(voices)], texts[i % len(texts)]) for i in range(count)]
-    return Plan(
-        turns=turns,
-        key=args.key,
-        ready_delay_s=args.ready_delay,
-        silence_s=args.silence,
-        reply_delay_s=args.reply_delay,
-        lead_s=args.lead,
-        speed=args.burst,
-        interruption_delay_s=args.interruption_delay,
-        transcript_only=args.transcript_only,
-        stale_s=args.stale_seconds,
-        refuse_resume=args.refuse_resume,
-        error=args.error,
-        error_times=args.error_times,
-        error_in_band=args.error_in_band,
-        http_status=args.http_status,
-        max_rate=args.max_rate,
-        drop_after_s=args.drop_after,
-        garbage=args.garbage,
-    )
+    given = {field.name: vars(args)[field.name] for field in fields(Plan) if field.name in args}
+    agents = _read_agents(Path(args.agents)) if args.agents else {}
+    return Plan(turns=turns, http_tools=tuple(args.http_tool), stored_agents=agents, **given)
+
+
+def _read_agents(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        agents = msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, Any]])
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigError([Fault("", f"cannot use the stored agents in {path}: {error}")]) from error
+    for name, settings in agents.items():
+        refusal = find_refusal(settings, voices=VOICES)
+        if refusal is not None:
+            fault = f"cannot use the stored agent {name!r} in {path}: {refusal.param} {refusal.message}"
+            raise ConfigError([Fault("", fault)])
+    return agents
 
 
 async def _serve_until_told(plan: Plan, args: argparse.Namespace, log: IO[str] | None) -> int:
     agent = SimulatedAgent(plan, log=log, complain=sys.stderr)
-    port = await agent.start(args.port, args.host)
+    port = await agent.start(args.port, args.host, rest_port=args.rest_port)
     print(f"listening on ws://{args.host}:{port}", flush=True)
+    print(f"tokens and recordings on {agent.rest_url}", flush=True)
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     loop.add_signal_handler(signal.SIGUSR1, agent.drop)
     await told.wait()
+    seconds, mistakes = agent.billed_s(), len(agent.violations)
     await agent.stop()
     if args.save_audio:
         save_audio(Path(args.save_audio), agent.sessions.values())
-    return 0
+    sessions = _counted(agent.session_count, "session")
+    print(f"{sessions}, {seconds:.1f} s billed, {_counted(mistakes, 'mistake')} of the client")
+    return 1 if mistakes else 0
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def save_audio(directory: Path, sessions: Iterable[SimulatedSession]) -> None:

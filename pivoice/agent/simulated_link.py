@@ -14,6 +14,8 @@ from websockets.exceptions import ConnectionClosed
 
 _ESTABLISHED = 1  # of the first byte of Linux's tcp_info
 
+_MAX_REASON_BYTES = 123  # RFC 6455, 5.5: a control frame holds 125, the code is two of them
+
 
 class Link:
     """`credential`: who connected. `is_silent`: the link is dead, though the socket is not."""
@@ -49,7 +51,8 @@ class Link:
         if self.is_silent:
             self.abort()
         else:
-            await self._connection.close(code, reason)
+            short = reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
+            await self._connection.close(code, short)
 
     async def wait_closed(self) -> None:
         await self._connection.wait_closed()

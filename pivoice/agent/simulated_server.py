@@ -58,7 +58,8 @@ class SimulatedAgent:
         self.rest = Rest(lambda: self.plan, self._tell)
         self._log = log
         self._complain = complain
-        self._numbers = itertools.count(1)
+        self.session_count = 0
+        """Sessions begun so far; `sessions` only keeps the last ones."""
         self._turns = itertools.cycle(range(len(plan.turns)))
         self._errors_told = 0
         self._fault_counts: Counter[str] = Counter()
@@ -228,7 +229,8 @@ class SimulatedAgent:
             fault_counts=self._fault_counts,
             retired=self._retire,
         )
-        session = SimulatedSession(next(self._numbers), ground=ground)
+        self.session_count += 1
+        session = SimulatedSession(self.session_count, ground=ground)
         self.sessions[session.id] = session
         while len(self.sessions) > _KEPT_SESSIONS:
             del self.sessions[next(iter(self.sessions))]

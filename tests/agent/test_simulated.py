@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import base64
 import json
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import wave
 from collections.abc import Callable, Coroutine
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.sync.client import connect as connect_blocking
 
-from pivoice.agent.simulated import Plan, SimulatedAgent, Turn
+from pivoice.agent.simulated import Plan, SimulatedAgent, Turn, add_arguments, make_plan
 from pivoice.agent.simulated_hearing import Heard, Hearing
+from pivoice.errors import ConfigError
 from pivoice.simulation import JumpLoop, run_jumping
 from tests.agent.scene import speech, tone
 
@@ -163,23 +166,32 @@ def start(*options: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def test_the_program_says_where_it_listens_talks_and_leaves_a_log_and_the_sound(tmp_path: Path):
-    program = start("--log", str(tmp_path / "log.jsonl"), "--save-audio", str(tmp_path / "heard"))
+def talk_to(program: subprocess.Popen[str], *messages: dict[str, object]) -> tuple[list[str], str]:
+    """Hold a short conversation, stop the program; return what it printed, by lines, and its complaints."""
     assert program.stdout is not None
     address = program.stdout.readline().strip().removeprefix("listening on ")
     with connect_blocking(address, proxy=None) as link:
         link.send(json.dumps(UPDATE))
         while json.loads(link.recv())["type"] != "session.ready":
             pass
-        link.send(json.dumps({"type": "input.audio", "audio": "AAEC" * 320}))
-        link.send(json.dumps({"type": "session.end"}))
+        for message in (*messages, {"type": "session.end"}):
+            link.send(json.dumps(message))
         while json.loads(link.recv())["type"] != "session.ended":
             pass
-
     program.send_signal(signal.SIGTERM)
-    _, complaints = program.communicate(timeout=20)
+    printed, complaints = program.communicate(timeout=20)
+    return printed.splitlines(), complaints
+
+
+def test_the_program_says_where_it_listens_talks_and_leaves_a_log_and_the_sound(tmp_path: Path):
+    program = start("--log", str(tmp_path / "log.jsonl"), "--save-audio", str(tmp_path / "heard"))
+
+    printed, complaints = talk_to(program, {"type": "input.audio", "audio": "AAEC" * 320})
 
     assert program.returncode == 0, complaints
+    assert printed[0].startswith("tokens and recordings on http://127.0.0.1:")
+    assert printed[1].startswith("1 session, ")
+    assert printed[1].endswith(" s billed, 0 mistakes of the client")
     kinds = [json.loads(line)["type"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert kinds == [
         "session.update",
@@ -191,6 +203,79 @@ def test_the_program_says_where_it_listens_talks_and_leaves_a_log_and_the_sound(
     ]
     with wave.open(str(tmp_path / "heard" / "sess_0001.wav")) as heard:
         assert heard.getnframes() == 480
+
+
+def test_a_mistake_of_the_client_is_told_and_is_a_failure():
+    program = start()
+
+    printed, complaints = talk_to(program, {"type": "input.video"})
+
+    assert program.returncode == 1
+    assert complaints == "violation in sess_0001: unknown message 'input.video'\n"
+    assert printed[1].endswith(" s billed, 1 mistake of the client")
+
+
+# --- its switches ---
+
+SWITCHES = """
+--http-tool search --transcript-only --early-reply --no-agent-text --call-twice --unknown-status odd
+--ready-delay 1 --hello 2 --silence 3 --reply-delay 4 --lead 5 --burst 6 --interruption-delay 7
+--stale-seconds 8 --tool-timeout 9 --old-wire --no-updated --ready-first --duplicates --odd-chunks --garbage
+--oversized 10 --key k --http-status 511 --error e --error-times 11 --error-in-band f --refuse-resume open
+--bad-key-status 401 --token-status 429 --tokens-once --drop-after 12 --silent-after 13 --dead-link 14
+--stall 15 --stall-at 16 --receive-buffer 17 --error-live g --error-live-at 18 --close-code 1011
+--close-at 19 --close-in-reply --close-reason h --fault-times 20 --never-ready --deaf --deaf-sessions 21
+--ignore-end --expires-in 22 --resume-window 23 --max-rate 24 --pace-limit 25 --sessions-per-key 26
+--recording-delay 27 --delete-status 503 --json-results"""
+
+
+def parsed(*options: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args(options)
+
+
+def test_every_switch_changes_its_own_part_of_the_plan(tmp_path: Path):
+    (tmp_path / "agents.json").write_text('{"agent_1": {"system_prompt": "I am stored."}}')
+    usual = make_plan(parsed())
+
+    changed = make_plan(parsed(*SWITCHES.split(), "--agents", str(tmp_path / "agents.json")))
+
+    names = {field.name for field in fields(Plan)} - {"turns"}  # which have switches of their own
+    same = {name for name in names if getattr(usual, name) == getattr(changed, name)}
+    assert same == {"voices_known"}
+    assert usual == Plan(turns=usual.turns)
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["--lead -1", "--silence nan", "--burst -1", "--http-status 99", "--port 65536", "--error-times 1.5"],
+)
+def test_a_switch_out_of_its_range_is_refused_in_words(options: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        parsed(*options.split())
+
+    name, value = options.split()
+    assert f"argument {name}: {value!r} is " in capsys.readouterr().err
+
+
+def test_the_help_groups_every_switch_and_says_a_line_about_each():
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+
+    ungrouped = parser._optionals._group_actions
+    assert [action.dest for action in ungrouped] == ["help"]
+    assert all(action.help for group in parser._action_groups for action in group._group_actions)
+
+
+def test_a_stored_agent_with_a_wrong_setting_is_told_in_one_sentence(tmp_path: Path):
+    (tmp_path / "agents.json").write_text('{"agent_1": {"greeting": null}}')
+
+    with pytest.raises(ConfigError) as caught:
+        make_plan(parsed("--agents", str(tmp_path / "agents.json")))
+
+    assert "'agent_1'" in str(caught.value)
+    assert "session.greeting" in str(caught.value)
 
 
 def test_without_speech_the_program_says_so_in_one_sentence(tmp_path: Path):
