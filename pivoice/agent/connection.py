@@ -241,8 +241,9 @@ async def open_connection(url: str, *, key: str, token_url: str, faults: Faults)
     """
     token = await fetch_token(token_url) if token_url else ""
     address = url + ("&" if "?" in url else "?") + "token=" + quote(token, safe="") if token else url
-    proxy = proxy_for(url)
+    proxy = ""
     try:
+        proxy = proxy_for(url)
         socket_ = await _Door(
             address,
             additional_headers={"Authorization": f"Bearer {key}"} if key else {},

@@ -103,6 +103,19 @@ def test_a_name_that_does_not_exist_is_a_matter_of_the_network():
         run_jumping(main)
 
 
+@pytest.mark.parametrize(
+    "url", ["ws://example.org:99999/", "ws:///v1", "http://example.org/", "ws://[::1/", "x"]
+)
+def test_an_address_that_can_never_work_is_the_owners_matter(url: str):
+    async def main(_: JumpLoop) -> None:
+        await open_connection(url, key="k", token_url="", faults=Faults())
+
+    with pytest.raises(AgentError, match=r"is not an address that works; set agent\.url") as caught:
+        run_jumping(main)
+
+    assert type(caught.value) is AgentError
+
+
 def test_a_key_goes_into_the_header_and_a_token_into_the_address():
     async def main(_: JumpLoop) -> list[str]:
         agent = SimulatedAgent(Plan(turns=[Turn(tone(1.0))], key="secret"))
