@@ -22,6 +22,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _STUCK_S = 30.0  # real seconds a simulated thread may compute (or hang) before we say so
+_ROUNDS = 1000  # of the loop in one instant, then a nanosecond passes
 
 
 def _taken_lock() -> threading.Lock:
@@ -106,8 +107,11 @@ class _JumpSelector(selectors.DefaultSelector):
         super().__init__()
         self.clock = clock
         self.jobs = 0  # executor jobs in flight: real work, which no jump may overtake
+        self._rounds = 0
+        self._round_s = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self._let_time_pass()
         timer_s = None if timeout is None else self.clock.now_s + max(0.0, timeout)
         while True:
             ready = super().select(0)
@@ -127,6 +131,14 @@ class _JumpSelector(selectors.DefaultSelector):
                 assert ready, "simulated time stands still: nothing is ready, no timer, no thread due"
                 return ready
             self.clock.now_s = min(times)
+
+    def _let_time_pass(self) -> None:
+        """Even computing takes time: asyncio fires a timer up to a nanosecond early, and who then sleeps
+        for the rest would do so for ever."""
+        self._rounds = self._rounds + 1 if self.clock.now_s == self._round_s else 0
+        if self._rounds > _ROUNDS:
+            self.clock.now_s += 1e-9
+        self._round_s = self.clock.now_s
 
 
 class JumpLoop(asyncio.SelectorEventLoop):

@@ -78,3 +78,17 @@ def test_a_loopback_socket_works_while_time_jumps():
 
     assert answer == b"HELLO\n"
     assert 10 <= seconds < 11
+
+
+def test_a_wait_shorter_than_the_clock_can_tell_ends():
+    """asyncio fires its timer before the time has come; without time passing, for ever."""
+
+    async def main(loop: JumpLoop) -> int:
+        await asyncio.sleep(5.0)
+        due_s, waits = loop.time() + 1e-10, 0
+        while loop.time() < due_s:
+            await asyncio.sleep(due_s - loop.time())
+            waits += 1
+        return waits
+
+    assert run_jumping(main) > 0
