@@ -51,7 +51,7 @@ class World:
         settings: Config,
         plan: Plan,
         detectors: tuple[Detector, Detector] | None,
-        today: Callable[[], date],
+        today: Callable[[], date] = lambda: date(2026, 11, 2),
     ) -> None:
         self.loop = loop
         self.agent = SimulatedAgent(plan)
