@@ -141,7 +141,8 @@ class ReplyInProgress:
         if self.turn.silent:
             voice = np.zeros(int(_SILENT_S * RATE_HZ), np.int16)
         self._audio = np.concatenate([lead, voice])
-        await self._send_audio()
+        if not await self._send_audio():
+            return
         await self._say_words()
         if self._plan.transcript_only:
             await self._finish("completed")
@@ -162,12 +163,13 @@ class ReplyInProgress:
             self.announced_s = asyncio.get_running_loop().time()
             await self._host.send("reply.started", reply_id=reply_id, item_id=f"item_{reply_id}")
 
-    async def _send_audio(self) -> None:
+    async def _send_audio(self) -> bool:
+        """Send it all; False when the link was to break on the way."""
         while self._sent < len(self._audio):
             position_s = self._sent / RATE_HZ
             if self._drop is not None and position_s >= self._drop[0]:
                 self._drop[1]()
-                return
+                return False
             await self._send_chunk(self._audio[self._sent : self._sent + FRAME])
             self._sent += FRAME
             if position_s >= _WORDS_AFTER_S:
@@ -175,6 +177,7 @@ class ReplyInProgress:
             await self._keep_pace(self._sent / RATE_HZ)
         if self._carry:
             await self._send_bytes(self._carry, self._id)
+        return True
 
     async def _keep_pace(self, position_s: float) -> None:
         if self._plan.speed > 0:

@@ -169,7 +169,8 @@ def start(*options: str, **environment: str) -> subprocess.Popen[str]:
 def talk_to(program: subprocess.Popen[str], *messages: dict[str, object]) -> tuple[list[str], str]:
     """Hold a short conversation, stop the program; return what it printed, by lines, and its complaints."""
     assert program.stdout is not None
-    address = program.stdout.readline().strip().removeprefix("listening on ")
+    addresses = [program.stdout.readline().strip() for _ in range(2)]
+    address = addresses[0].removeprefix("listening on ")
     with connect_blocking(address, proxy=None) as link:
         link.send(json.dumps(UPDATE))
         while json.loads(link.recv())["type"] != "session.ready":
@@ -180,7 +181,7 @@ def talk_to(program: subprocess.Popen[str], *messages: dict[str, object]) -> tup
             pass
     program.send_signal(signal.SIGTERM)
     printed, complaints = program.communicate(timeout=20)
-    return printed.splitlines(), complaints
+    return [*addresses, *printed.splitlines()], complaints
 
 
 def test_the_program_says_where_it_listens_talks_and_leaves_a_log_and_the_sound(tmp_path: Path):
@@ -189,9 +190,9 @@ def test_the_program_says_where_it_listens_talks_and_leaves_a_log_and_the_sound(
     printed, complaints = talk_to(program, {"type": "input.audio", "audio": "AAEC" * 320})
 
     assert program.returncode == 0, complaints
-    assert printed[0].startswith("tokens and recordings on http://127.0.0.1:")
-    assert printed[1].startswith("1 session, ")
-    assert printed[1].endswith(" s billed, 0 mistakes of the client")
+    assert printed[1].startswith("tokens and recordings on http://127.0.0.1:")
+    assert printed[2].startswith("1 session, ")
+    assert printed[2].endswith(" s billed, 0 mistakes of the client")
     kinds = [json.loads(line)["type"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert kinds == [
         "session.update",
@@ -212,7 +213,7 @@ def test_a_mistake_of_the_client_is_told_and_is_a_failure():
 
     assert program.returncode == 1
     assert complaints == "violation in sess_0001: unknown message 'input.video'\n"
-    assert printed[1].endswith(" s billed, 1 mistake of the client")
+    assert printed[2].endswith(" s billed, 1 mistake of the client")
 
 
 # --- its switches ---

@@ -161,13 +161,15 @@ def test_a_second_answer_is_blamed():
     assert blame.startswith("two answers for call_")
 
 
-def test_no_answer_is_blamed_and_the_agent_goes_on():
+def test_no_answer_is_blamed_the_agent_goes_on_and_a_late_one_is_blamed_too():
     async def talk(client: Client) -> None:
-        await be_asked(client)
+        call_id = await be_asked(client)
         await client.until("transcript.agent")
+        await client.say("tool.result", call_id=call_id, result='"fine"')
 
-    (blame,) = violations_of(talk, turns=[ASKS], tool_timeout_s=20.0)
-    assert blame.endswith("was not answered within 20 s")
+    missing, late = violations_of(talk, turns=[ASKS], tool_timeout_s=20.0)
+    assert missing.endswith("was not answered within 20 s")
+    assert "nobody asked" in late
 
 
 def test_no_answer_is_right_when_the_reply_was_interrupted():
