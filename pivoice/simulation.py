@@ -133,8 +133,8 @@ class _JumpSelector(selectors.DefaultSelector):
             self.clock.now_s = min(times)
 
     def _let_time_pass(self) -> None:
-        """Even computing takes time: asyncio fires a timer up to a nanosecond early, and who then sleeps
-        for the rest would do so for ever."""
+        """Even computing takes time. asyncio fires a timer up to a nanosecond early, and two who then sleep
+        for what is left keep each other from it for ever."""
         self._rounds = self._rounds + 1 if self.clock.now_s == self._round_s else 0
         if self._rounds > _ROUNDS:
             self.clock.now_s += 1e-9
