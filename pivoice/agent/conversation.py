@@ -1,39 +1,69 @@
 """One conversation's way to the server: connect, ready, drop, resume or begin anew, end.
 
 Event loop only. Owns the socket and the tasks around it, all of them; what is said over it belongs to
-`dialogue`. `close` leaves nothing behind: no task, no socket, no event.
+`dialogue`. There is one way out of a live session, `_shut`, whatever the reason: it says `session.end`
+where the session is not to be resumed. `close` leaves nothing behind: no task, no socket, no event.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from pivoice.agent import wire
+from pivoice.agent.attempts import Attempts
 from pivoice.agent.connection import Connection, open_connection
 from pivoice.agent.dialogue import Dialogue
-from pivoice.agent.handshake import Hello, ResumeRefusedError, VoiceRefusedError, shake_hands
+from pivoice.agent.guards import Guards, OverError, Stay
+from pivoice.agent.handshake import Hello, shake_hands
+from pivoice.agent.ledger import LINGER_BILLED_S
+from pivoice.agent.mail import ANSWERS, Mail
 from pivoice.agent.pacing import Sender
+from pivoice.agent.parting import ENDED_S, NO_SESSION_S, close_socket, end_session
+from pivoice.agent.reactions import GoneError, ResumeRefusedError, VoiceRefusedError, judge_close
 from pivoice.errors import AgentError, LinkError
 
 logger = logging.getLogger(__name__)
 
-READY_S = 10.0  # the server gives up after 10 s as well
-ENDED_S = 2.0  # how long `session.ended` is waited for
-RESUME_WINDOW_S = 25.0  # the server keeps a dropped session for 30 s; a later attempt is only refused
-MAX_RECONNECTS = 5  # a client without a cap made nine attempts in 2.4 s, each of them billed
-BACKOFF_S = 0.25
-MAX_BACKOFF_S = 4.0
+WATCH_S = 1.0
+COMPLAINT_S = 5.0  # a complaint explains a close that follows it within this time
+_POLICY = 1008
+
+
+class Owner(Protocol):
+    """Whom a conversation tells how it goes: `session.Session`."""
+
+    def conversation_told(self, conversation: Conversation, state: str, facts: dict[str, Any]) -> None:
+        """Take the next `state`.
+
+        Of the link: connecting, retrying, ready, resumed, dropped, refused, error. Of the money: opened
+        (a socket, billed), unopened (and closed, without a session), gone (the session `id` is over, and
+        billed `tail_s` more).
+        """
+
+    def conversation_over(self, conversation: Conversation, error: AgentError) -> None:
+        """It ended against our will, or by a guard. Told once; the socket is closed."""
+
+    def is_spent(self) -> bool:
+        """Return whether the day's minutes are used up. Asked once a second while a session is open."""
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How a connection is left. `error` None: another one takes its place."""
+
+    error: AgentError | None = None
+    owes_end: bool = False
+    """`session.end` is to be said."""
+    keeps: bool = False
+    """The session is to be resumed."""
 
 
 class Conversation:
-    """From one `Connect` to its end. Tells how it goes by `on_state(state, details)`.
-
-    `on_over(error)` is told once, if it ends against our will; the socket is closed by then.
-    """
+    """From one `Connect` to its end."""
 
     def __init__(
         self,
@@ -41,175 +71,180 @@ class Conversation:
         hello: Hello,
         dialogue: Dialogue,
         sender: Sender,
-        session_id: str,
-        on_state: Callable[..., None],
-        on_over: Callable[[AgentError], None],
+        stay: Stay,
+        guards: Guards,
+        attempts: Attempts,
+        owner: Owner,
+        ready_s: float,
         jitter: Callable[[], float],
     ) -> None:
         self._hello = hello
         self.dialogue = dialogue
         self.sender = sender
-        self.session_id = session_id
-        """The server's; to be resumed as long as it is not empty."""
-        self._on_state = on_state
-        self._on_over = on_over
+        self.mail = Mail(dialogue.outbox)
+        self.stay = stay
+        self.attempts = attempts
+        self._guards = guards
+        self._owner = owner
+        self._ready_s = ready_s
         self._jitter = jitter
         self.is_ready = False
-        self.dropped_s: float | None = None
-        """When the link was lost; None while it holds, and before it was there."""
-        self._attempts = 0
-        self._connection: Connection | None = None
-        self._ended = asyncio.Event()
-        self._has_mail = asyncio.Event()
+        self._lingers = False
+        self._now_s = asyncio.get_running_loop().time
+        self._way: asyncio.Future[_Way] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._around: list[asyncio.Task[None]] = []
+        self._shutting: asyncio.Task[None] | None = None
 
-    def start(self, *, after: asyncio.Task[Any] | None) -> None:
-        """Begin; `after` closes the socket that this conversation resumes, and goes first."""
-        self._task = asyncio.create_task(self._run(after), name="agent conversation")
-
-    def check_mail(self) -> None:
-        """Something waits to be sent."""
-        self._has_mail.set()
+    def start(self, *, after: Iterable[asyncio.Task[Any]] = ()) -> None:
+        """Begin; `after` close the sockets of conversations before this one, and go first."""
+        self.sender.wake()
+        self._task = asyncio.create_task(self._run(tuple(after)), name="agent conversation")
 
     async def close(self, *, linger: bool) -> None:
         """Close the socket, saying `session.end` first unless it is to linger. Bounded; never raises."""
-        self.dialogue.is_closed = True
-        connection = self._connection
-        was_ready, self.is_ready = self.is_ready, False
-        await _cancel(*self._around)
-        if was_ready and not linger and connection is not None:
-            with suppress(LinkError, TimeoutError):
-                async with asyncio.timeout(ENDED_S):
-                    await connection.send(wire.SessionEnd())
-                    await self._ended.wait()
-        if self._task is not None:
-            await _cancel(self._task)
-        if connection is not None:
-            await connection.close(1001 if linger else 1000)  # 1001: going away, the session is not over
+        self.dialogue.is_closed, self._lingers = True, linger
+        assert self._task is not None, "a conversation is closed after it was started"
+        if not self._leave(_Way(owes_end=not linger, keeps=linger)):
+            self._task.cancel()
+        await asyncio.wait({self._task})
+        if self._shutting is not None:
+            await asyncio.wait({self._shutting})
+        if self.stay.id and not linger:
+            self._forget_session(is_ended=False)  # no socket to say `session.end` on: it lapses
 
     # --- the life of the link ---
 
-    async def _run(self, after: asyncio.Task[Any] | None) -> None:
+    async def _run(self, after: tuple[asyncio.Task[Any], ...]) -> None:
         try:
-            if after is not None:
-                await asyncio.wait([after])
+            if after:
+                await asyncio.wait(after)
             await self._live()
         except AgentError as error:
             self._fail(error)
         except Exception as error:  # a mistake of ours must end in an event, not in silence
             logger.exception("the agent's task failed")
-            self._fail(AgentError(f"pivoice made a mistake: {error!r}", advice="please report it"))
+            self._fail(_mistake(error))
 
     def _fail(self, error: AgentError) -> None:
-        self.is_ready = False
-        if not self.dialogue.is_closed:
-            self.dialogue.lose_link()  # what there is of a reply plays out, and its end is told
-            self._on_over(error)
+        if self.dialogue.is_closed:
+            return
+        if self.stay.id and not isinstance(error, LinkError):
+            self._forget_session(is_ended=False)
+        self.dialogue.lose_link()  # what there is of a reply plays out, and its end is told
+        self._owner.conversation_over(self, error)
 
     async def _live(self) -> None:
         while True:
             connection = await self._connect()
+            way = _Way(owes_end=True)  # a cancel, or a mistake of ours
             try:
-                is_over = await self._talk(connection)
+                way = await self._talk(connection)
+                if way.error is None and not self.dialogue.is_closed:
+                    self._lose_link(connection, way)
             finally:
                 self.is_ready = False
-                if not self.dialogue.is_closed:  # else `close` is at it
-                    await connection.close()
-            if is_over and not self._hello.has_expired:
-                self._ended.set()
-                self.session_id = ""
-                raise AgentError("the server ended the session", advice="start a new conversation")
-            self._note_drop(connection)
+                await self._shut(self._part(connection, way))
+            if self.dialogue.is_closed:
+                return
+            if way.error is not None:
+                raise way.error
+            if self.attempts.is_enough(self._now_s()):
+                raise LinkError("the connection to the agent keeps breaking", advice="check the network")
 
-    async def _talk(self, connection: Connection) -> bool:
-        """Pass on what is said until the socket closes; return whether the server ended the session."""
-        self._around = [
-            asyncio.create_task(self._guard(self.sender.run, connection), name="agent audio"),
-            asyncio.create_task(self._guard(self._deliver, connection), name="agent mail"),
+    async def _talk(self, connection: Connection) -> _Way:
+        """Pass on what is said until there is a reason to leave; return it."""
+        way: asyncio.Future[_Way] = asyncio.get_running_loop().create_future()
+        self._way = way
+        works = {"words": self._hear, "audio": self.sender.run, "mail": self.mail.run, "watch": self._watch}
+        around = [
+            asyncio.create_task(self._guard(work, connection), name=f"agent {name}")
+            for name, work in works.items()
         ]
         try:
-            while (event := await connection.receive()) is not None:
-                match event:
-                    case wire.Ended():
-                        self._ended.set()
-                        return True
-                    case wire.Failure():
-                        self._hear_failure(event)
-                    case wire.ReplyStarted():
-                        self._attempts = 0  # the link has proved itself
-                self.dialogue.hear(event)
-            return False
+            return await way
         finally:
-            await _cancel(*self._around)
+            self._way = None
+            for task in around:
+                task.cancel()
+            await asyncio.gather(*around, return_exceptions=True)
 
-    def _hear_failure(self, failure: wire.Failure) -> None:
-        """An error told in band never ends a session; only the socket's close does."""
-        if self.dialogue.is_closed:
-            return
-        logger.warning("the agent's server complains: %s %s", failure.code, failure.message)
-        self._on_state("error", code=failure.code, message=failure.message)
-        if failure.code == "audio_rate_violation":
-            self.sender.rewind()
-        elif failure.code == "session_expired":
-            self._hello.has_expired = True
+    def _leave(self, way: _Way) -> bool:
+        """Leave the connection; False when there is none, or it is being left already."""
+        if self._way is None or self._way.done():
+            return False
+        self._way.set_result(way)
+        return True
 
-    def _note_drop(self, connection: Connection) -> None:
-        self._connection = None
-        self._attempts += 1  # until a reply proves the new link, or a storm of reconnects would be billed
-        self.dropped_s = asyncio.get_running_loop().time()
-        if self._hello.has_expired:
-            self.session_id = ""
-            self._hello.has_expired = False
-        logger.warning(
-            "the connection to the agent broke (%s %s)", connection.close_code, connection.close_reason
-        )
-        self.dialogue.lose_link()
+    def _lose_link(self, connection: Connection, way: _Way) -> None:
+        """Whatever comes next, it comes over another socket."""
+        self.attempts.dropped_s = self._now_s()
+        code, reason = connection.close_code, connection.close_reason
+        if not way.owes_end:
+            self.attempts.failed()
+            logger.warning("the connection to the agent broke (%s %s)", code, reason)
+        self.dialogue.lose_link(self.sender.acknowledged if way.keeps else None)
         self.sender.lose_link()
-        self._on_state("dropped", code=connection.close_code)
-        if self._attempts > MAX_RECONNECTS:
-            raise LinkError("the connection to the agent keeps breaking", advice="check the network")
+        self.mail.lose_link()
+        self._tell("dropped", code=code)
+
+    async def _part(self, connection: Connection, way: _Way) -> None:
+        """Leave a live connection."""
+        is_ended = not way.keeps
+        if way.owes_end:
+            is_ended = await end_session(connection)
+        else:
+            await close_socket(connection, 1001 if way.keeps else 1000)  # 1001: going away, but not over
+        if not way.keeps:
+            self._forget_session(is_ended=is_ended)
+
+    async def _shut(self, shutting: Coroutine[Any, Any, None]) -> None:
+        """Do it to the end, even if whoever waits for it is cancelled."""
+        self._shutting = asyncio.create_task(shutting, name="agent end")
+        await asyncio.shield(self._shutting)
+
+    def _forget_session(self, *, is_ended: bool) -> None:
+        """It can never be resumed. One whose end was not confirmed may be billed until it lapses."""
+        session_id, self.stay.id = self.stay.id, ""
+        tail_s, dropped_s = 0.0 if is_ended else LINGER_BILLED_S, self.attempts.dropped_s
+        if dropped_s is not None:
+            tail_s = max(0.0, tail_s - (self._now_s() - dropped_s))
+        if not self.attempts.was_ready:  # it was another conversation's
+            self.stay.forget()
+            self.attempts.dropped_s = None
+        self._tell("gone", id=session_id, tail_s=tail_s)
+
+    def _tell(self, state: str, **facts: object) -> None:
+        self._owner.conversation_told(self, state, facts)
 
     # --- getting there ---
 
     async def _connect(self) -> Connection:
-        """Return a connection that is ready, after as many attempts as are allowed.
-
-        The first connect is tried until somebody closes us: the turn machine has a deadline for it.
-        """
-        if self._attempts:
-            await asyncio.sleep(self._backoff_s())
+        """Return a connection that is ready, after as many attempts as are allowed."""
+        await asyncio.sleep(self.attempts.backoff_s(self._jitter()))
         while True:
+            if self.stay.id and self.attempts.window_s(self._now_s()) == 0.0:
+                self._forget_session(is_ended=False)
+            if not self.stay.id and not self.attempts.was_ready:
+                self.attempts.dropped_s = None  # there is nothing to come back to
             try:
                 return await self._attempt()
             except ResumeRefusedError as error:
                 logger.warning("the session cannot be resumed (%s); starting a fresh one", error)
-                self.session_id = ""
-                self._on_state("refused", code=error.code)
+                self._forget_session(is_ended=True)
+                self._tell("refused", code=error.code)
             except VoiceRefusedError:
+                voice, self._hello.voice = self._hello.voice, ""
                 logger.warning(
-                    "the server does not know the voice %r; using its default; set agent.voice",
-                    self._hello.voice,
+                    "the server does not know the voice %r; using its default; set agent.voice", voice
                 )
-                self._hello.voice = ""
-            except LinkError as error:
-                self._attempts += 1
-                level = logging.WARNING if self._attempts == 1 else logging.DEBUG
-                logger.log(level, "cannot connect to the agent, attempt %d: %s", self._attempts, error)
-                self._on_state("retrying", reason=str(error))
-                if self._has_tried_enough():
+            except (LinkError, GoneError) as error:
+                failed = self.attempts.failed()
+                level = logging.WARNING if failed == 1 else logging.DEBUG
+                logger.log(level, "cannot connect to the agent, attempt %d: %s", failed, error)
+                self._tell("retrying", reason=str(error))
+                if self.attempts.is_enough(self._now_s()):
                     raise
-                await asyncio.sleep(self._backoff_s())
-
-    def _has_tried_enough(self) -> bool:
-        if self.dropped_s is None:
-            return False
-        away_s = asyncio.get_running_loop().time() - self.dropped_s
-        return self._attempts > MAX_RECONNECTS or away_s > RESUME_WINDOW_S
-
-    def _backoff_s(self) -> float:
-        exponent = min(self._attempts - 1, 8)
-        return min(BACKOFF_S * 2.0**exponent, MAX_BACKOFF_S) * (0.75 + 0.5 * self._jitter())
+                await asyncio.sleep(self.attempts.backoff_s(self._jitter()))
 
     async def _attempt(self) -> Connection:
         """Open a socket and get ready on it.
@@ -219,50 +254,126 @@ class Conversation:
             LinkError: another attempt makes sense later.
             AgentError: none does.
         """
-        hello, was_dropped = self._hello, self.dropped_s is not None
-        self._on_state("connecting")
-        connection = await open_connection(
-            hello.url, key=hello.key, token_url=hello.token_url, faults=hello.faults
-        )
-        self._on_state("opened")
+        hello, asked = self._hello, self.stay.id
+        self._tell("connecting")
         try:
-            async with asyncio.timeout(READY_S):
-                resumed = await self._greet(connection)
+            async with asyncio.timeout(self.attempts.window_s(self._now_s())):
+                connection = await open_connection(
+                    hello.url, key=hello.key, token_url=hello.token_url, faults=hello.faults
+                )
+        except TimeoutError:
+            raise LinkError("the agent does not answer", advice="check the network") from None
+        self._tell("opened")
+        window_s = self.attempts.window_s(self._now_s())
+        within_s = self._ready_s if window_s is None else min(self._ready_s, window_s)
+        try:
+            async with asyncio.timeout(within_s):
+                ready = await shake_hands(connection, hello, session_id=asked)
+            self._note_ready(ready, asked)
         except BaseException as error:
-            await _abandon(connection)
-            self._on_state("unopened", was_dropped=was_dropped)
+            self.is_ready = False
+            await self._shut(self._abandon(connection, error))
             if isinstance(error, TimeoutError):
-                raise LinkError(f"no session.ready within {READY_S:g} s", advice="try again later") from None
+                told = f"no session.ready within {within_s:.3g} s"
+                raise LinkError(told, advice="try again later, or raise agent.ready_s") from None
             raise
-        if not was_dropped:
-            self._attempts = 0
-        self._connection, self.is_ready, self.dropped_s = connection, True, None
-        if not resumed:
-            self.dialogue.forget_session(is_greeting=hello.has_greeting)
-        self._on_state("resumed" if resumed else "ready", id=self.session_id)
         return connection
 
-    async def _greet(self, connection: Connection) -> bool:
-        asked = self.session_id
-        ready = await shake_hands(connection, self._hello, session_id=asked)
-        self.session_id = ready.session_id
-        return bool(asked) and ready.session_id in ("", asked)
+    def _note_ready(self, ready: wire.Ready, asked: str) -> None:
+        is_resumed = bool(asked) and ready.session_id in ("", asked)
+        session_id, was_ready = asked if is_resumed else ready.session_id, self.attempts.was_ready
+        if asked and not is_resumed:
+            self._forget_session(is_ended=True)  # another one was given in its place
+        self.stay.ready(session_id, self._now_s(), expires_in_s=ready.expires_in_s, is_fresh=not is_resumed)
+        self.attempts.ready()
+        self.is_ready = True
+        if not is_resumed:
+            if was_ready:
+                self.sender.lose_session()
+            self.mail.forget_session()
+            self.dialogue.forget_session(is_greeting=self._hello.has_greeting)
+        self.dialogue.session_ready(ready)
+        state = "resumed" if is_resumed else "ready"
+        self._tell(state, id=session_id, again=was_ready, stored_prompt=ready.system_prompt)
 
-    # --- beside the receiving ---
+    async def _abandon(self, connection: Connection, error: BaseException) -> None:
+        """Close a connection that never became ready, leaving no session open behind it.
 
-    async def _deliver(self, connection: Connection) -> None:
-        """Send what the outbox holds, each message at its moment."""
-        now_s, outbox = asyncio.get_running_loop().time, self.dialogue.outbox
-        while True:
-            self._has_mail.clear()
-            message, wait_s = outbox.next(now_s())
-            if message is not None:
-                await connection.send(message)
-                outbox.sent(message, now_s())
-                continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await self._has_mail.wait()
+        Except one that may yet be resumed: it is billed on meanwhile.
+        """
+        is_refused, is_closed = isinstance(error, ResumeRefusedError), self.dialogue.is_closed
+        if self.stay.id and not is_refused and (self._lingers or not is_closed):
+            await close_socket(connection, 1001)
+            return
+        is_ended = await end_session(connection, within_s=NO_SESSION_S if is_refused else ENDED_S)
+        if not self.stay.id:
+            self._tell("unopened")
+        elif not is_refused:
+            self._forget_session(is_ended=is_ended)
+
+    # --- beside each other, while the link is up ---
+
+    async def _hear(self, connection: Connection) -> None:
+        """Take what the server says, until it has no more to say."""
+        complaint: wire.Failure | None = None
+        complained_s = 0.0
+        while (event := await connection.receive()) is not None:
+            match event:
+                case wire.Ended():
+                    break
+                case wire.Failure():
+                    complaint, complained_s = event, self._now_s()
+                    self._hear_failure(event)
+                case wire.Updated():
+                    self.mail.answered()
+                case wire.SpeechStarted():
+                    self.sender.heard()
+                case wire.UserText():
+                    self.sender.heard()
+                    if event.final:
+                        self.sender.transcribed()
+                case wire.ReplyStarted():
+                    self.attempts.proved()
+            self.dialogue.hear(event)
+        if self._now_s() - complained_s >= COMPLAINT_S:
+            complaint = None
+        if event is None:
+            code, reason = connection.close_code, connection.close_reason
+            error = judge_close(code, reason, complaint, phase="live")
+        elif complaint is not None:
+            error = judge_close(_POLICY, "", complaint, phase="live")
+        else:
+            error = OverError("the server ended the session", advice="start a new conversation")
+        if isinstance(error, LinkError):
+            self._leave(_Way(keeps=event is None and bool(self.stay.id)))
+        else:
+            self._leave(_Way(None if isinstance(error, GoneError) else error))
+
+    def _hear_failure(self, failure: wire.Failure) -> None:
+        """An error told in band never ends a session; only the socket's close does."""
+        if self.dialogue.is_closed:
+            return
+        logger.warning("the agent's server complains: %s %s", failure.code, failure.message)
+        self._tell("error", code=failure.code, message=failure.message)
+        if failure.code == "audio_rate_violation":
+            self.sender.rewind()
+        elif failure.code in ANSWERS:
+            self.mail.answered()
+
+    async def _watch(self, connection: Connection) -> None:
+        """Leave the session when a guard says so."""
+        leave = None
+        while leave is None:
+            await asyncio.sleep(WATCH_S)
+            leave = self._guards.judge(
+                self._now_s(),
+                unheard_s=self.sender.unheard_s,
+                is_quiet=self.dialogue.is_quiet,
+                is_spent=self._owner.is_spent(),
+            )
+        what = "ended" if leave.error is not None else "replaced by a fresh one"
+        logger.info("the session is %s: %s", what, leave.why)
+        self._leave(_Way(leave.error, owes_end=True))
 
     async def _guard(self, work: Callable[[Connection], Awaitable[None]], connection: Connection) -> None:
         """A closed link is for the receiver to notice; anything else must not die unseen."""
@@ -270,21 +381,10 @@ class Conversation:
             await work(connection)
         except LinkError:
             pass
-        except Exception:
-            logger.exception("a task of the agent failed; the connection is dropped")
-            connection.abort()
+        except Exception as error:
+            logger.exception("a task of the agent failed; the session is ended")
+            self._leave(_Way(_mistake(error), owes_end=True))
 
 
-async def _abandon(connection: Connection) -> None:
-    """Close a connection that never became ready, leaving no session open behind it."""
-    with suppress(LinkError, TimeoutError):
-        async with asyncio.timeout(1.0):
-            await connection.send(wire.SessionEnd())
-    await connection.close()
-
-
-async def _cancel(*tasks: asyncio.Task[None]) -> None:
-    """Cancel tasks and wait for their end; what they failed with was told already."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+def _mistake(error: Exception) -> AgentError:
+    return OverError(f"pivoice made a mistake: {error!r}", advice="please report it")

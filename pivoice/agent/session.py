@@ -1,8 +1,8 @@
 """The agent room's front: one session at a time, across reconnects, and the pause between two wakes.
 
-Event loop only. Owns what outlives a conversation: the memory of the last turns,
-the session that lingers, the day's minutes, the numbering of replies. No event of a session is posted
-after `end` or `linger`, and between conversations there is no socket and no task.
+Event loop only. Owns what outlives a conversation: the memory of the last turns, the session that
+lingers, the ledger, the numbering of replies, the settings. No event of a session is posted after `end`
+or `linger`. Between conversations there is no socket, and no task but the one that has recordings deleted.
 """
 
 from __future__ import annotations
@@ -15,19 +15,24 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from pivoice.agent import settings, wire
+from pivoice.agent.attempts import RESUME_WINDOW_S, Attempts
 from pivoice.agent.connection import Faults
-from pivoice.agent.conversation import RESUME_WINDOW_S, Conversation
+from pivoice.agent.conversation import Conversation
 from pivoice.agent.dialogue import Dialogue, Doors, Report
+from pivoice.agent.guards import Guards, Stay, fault_of, spent
 from pivoice.agent.handshake import Hello
+from pivoice.agent.ledger import LINGER_BILLED_S, Ledger
 from pivoice.agent.memory import Memory
-from pivoice.agent.meter import LINGER_BILLED_S, Meter
 from pivoice.agent.pacing import Sender, UplinkFace
+from pivoice.agent.recordings import Recordings, rest_address
 from pivoice.agent.replies import Samples
 from pivoice.config import AgentConfig
-from pivoice.errors import AgentError, AuthError, LinkError
+from pivoice.errors import AgentError
 from pivoice.turn import events as turn
 
 logger = logging.getLogger(__name__)
@@ -50,11 +55,13 @@ class ToolDefinition(Protocol):
 class _Left:
     """A session whose socket is closed and which the server still keeps."""
 
-    session_id: str
+    stay: Stay
     since_s: float
-    closing: asyncio.Task[Any] | None
-    tail_s: float
-    """What the meter was charged for the lingering."""
+    lapse: asyncio.TimerHandle
+
+    def unused_s(self, now_s: float) -> float:
+        """Return how much of what was charged for the waiting is still to come."""
+        return max(0.0, self.since_s + LINGER_BILLED_S - now_s)
 
 
 class Session:
@@ -71,9 +78,11 @@ class Session:
         report: Report,
         play: Callable[[int, Samples], None],
         end_reply: Callable[[int], None],
+        ledger: Path | None = None,
         today: Callable[[], date] = date.today,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        """`ledger` None: the day's minutes are kept in memory only."""
         self._config = config
         self._key = key
         self._tools = [wire.Function(tool.name, tool.description, tool.parameters) for tool in tools]
@@ -84,14 +93,31 @@ class Session:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._faults = Faults()
         self._memory = Memory()
-        self._meter = Meter(daily_minutes=config.daily_minutes, today=today)
+        self._ledger = Ledger(ledger, daily_minutes=config.daily_minutes, today=today)
+        self._recordings = Recordings(
+            self._ledger,
+            rest_url=rest_address(config),
+            key=key,
+            is_wanted=config.delete_recordings,
+            jitter=jitter,
+        )
+        self._host = urlsplit(config.url).netloc.rpartition("@")[2]
         self._serials = itertools.count(1)
         self._voice = config.voice
+        self._context = ""
+        """What the session was told of the turns before it."""
+        self._untold: set[str] = set()
+        """Settings that the session was not told of."""
         self._session = 0
         self._current: Conversation | None = None
         self._left: _Left | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._state = "none"
+
+    def start(self) -> None:
+        """Go on with what an earlier run left to do. Call once the loop runs."""
+        self._loop = asyncio.get_running_loop()
+        self._recordings.start()
 
     # --- what the turn machine asks for ---
 
@@ -100,22 +126,19 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self.end()
         self._session = session
-        now_s = self._loop.time()
-        if self._meter.is_spent(now_s):
-            reason = (
-                f"the day's {self._config.daily_minutes:g} minutes are used up; "
-                "wait until tomorrow or raise agent.daily_minutes"
-            )
-            self._tell("lost", reason=reason)
-            self._doors.post(turn.SessionLost(session, reason, "cap"))
+        if self.is_spent():
+            self._lose(spent())
             return
+        now_s = self._loop.time()
         left, self._left = self._left, None
-        if left is not None and now_s - left.since_s > RESUME_WINDOW_S:
-            left = None
-        if left is not None:
-            self._meter.give_back(max(0.0, left.tail_s - (now_s - left.since_s)))
-        self._current = self._conversation(session, session_id=left.session_id if left else "")
-        self._current.start(after=left.closing if left else None)
+        stay, attempts = Stay(), Attempts(dropped_s=None)
+        if left is not None and left.stay.id and now_s - left.since_s <= RESUME_WINDOW_S:
+            left.lapse.cancel()
+            stay, attempts = left.stay, Attempts(dropped_s=left.since_s)
+            self._ledger.meter.give_back(left.unused_s(now_s))
+            self._ledger.meter.start(now_s)
+        self._current = self._conversation(session, stay, attempts)
+        self._current.start(after=self._closing)
 
     def end(self) -> None:
         """Say `session.end` and close. Returns at once; nothing of this session is posted any more."""
@@ -149,6 +172,12 @@ class Session:
         """Put the user's last words to a session that never heard them."""
         self.say(self._memory.ask_again())
 
+    def change(self, config: AgentConfig, names: Sequence[str]) -> None:
+        """Put the settings `names` (of `settings.MUTABLE`) to `config`'s: now, and in later sessions."""
+        self._config = config
+        self._untold.update(names)
+        self._tell_settings()
+
     # --- closing ---
 
     async def drained(self) -> None:
@@ -159,6 +188,9 @@ class Session:
     async def close(self) -> None:
         """End the session and wait for it. Nothing is left behind."""
         self.end()
+        self._recordings.close()
+        if self._left is not None:
+            self._left.lapse.cancel()
         await self.drained()
         for task in self._closing:
             task.cancel()
@@ -168,23 +200,74 @@ class Session:
         """Return facts for people and for `ctl status`."""
         now_s = self._loop.time() if self._loop is not None else 0.0
         left = self._left if self._left and now_s - self._left.since_s <= RESUME_WINDOW_S else None
+        day = self._ledger.meter.day(now_s)
         facts: dict[str, object] = {
             "state": "lingering" if left and self._current is None else self._state,
-            "minutes_today": round(self._meter.spent_s(now_s) / 60, 2),
+            "minutes_today": round(day.open_s / 60, 2),
+            "daily_minutes": self._config.daily_minutes,
+            "cost_today": round(day.open_s / 3600 * self._config.price_per_hour, 4),
+            "sessions_today": day.sessions,
+            "reconnects_today": day.reconnects,
+            "resumes_accepted_today": day.resumes_accepted,
+            "resumes_refused_today": day.resumes_refused,
+            "deletions_pending": self._recordings.pending,
+            "deletions_given_up": self._recordings.given_up,
             "unusable_messages": dict(self._faults.counts),
         }
         if (current := self._current) is not None:
-            facts["id"] = current.session_id
-            facts["sent_s"] = round(current.sender.sent_frames / wire.RATE_HZ, 2)
-            facts["sent_again"] = current.sender.rewinds
+            facts["id"] = current.stay.id
+            facts |= current.sender.status()
             facts["discarded_chunks"] = current.dialogue.replies.discarded
             facts["repeated_signals"] = current.dialogue.repeated
         return facts
 
+    # --- what a conversation tells ---
+
+    def is_spent(self) -> bool:
+        """Return whether the day's minutes are used up; keeps the ledger meanwhile."""
+        now_s = asyncio.get_running_loop().time()
+        self._ledger.save_if_due(now_s)
+        return self._ledger.meter.is_spent(now_s)
+
+    def conversation_told(self, conversation: Conversation, state: str, facts: dict[str, Any]) -> None:
+        """Note what it means for the books; turn the rest into events and reports."""
+        self._keep_books(conversation, state, facts)
+        if conversation is not self._current or state in ("opened", "unopened", "gone"):
+            return
+        if state == "error":
+            self._doors.report("error", facts)
+            return
+        if state in ("ready", "resumed"):
+            logger.info("session %s %s", facts["id"], state)
+            if state == "ready":
+                self._tell_stored_agent(conversation, facts["stored_prompt"])
+            self._tell_settings()
+        shown = {key: facts[key] for key in ("id", "code", "reason") if key in facts}
+        self._tell(state, **shown)
+        if state in ("ready", "resumed"):
+            self._doors.post(turn.SessionReady(self._session, resumed=state == "resumed"))
+        elif state == "dropped":
+            self._doors.post(turn.LinkDropped(self._session))
+
+    def conversation_over(self, conversation: Conversation, error: AgentError) -> None:
+        """Keep the session if it may be resumed by the next wake, and say why this one is over."""
+        if conversation is not self._current:
+            return
+        self._current = None
+        if conversation.stay.id and conversation.attempts.dropped_s is not None:
+            self._leave(conversation.stay, conversation.attempts.dropped_s)
+        self._ledger.save(asyncio.get_running_loop().time())
+        self._lose(error)
+
     # --- inside ---
 
-    def _conversation(self, session: int, *, session_id: str) -> Conversation:
-        now_s = asyncio.get_running_loop().time
+    def _lose(self, error: AgentError) -> None:
+        reason = str(error)
+        self._tell("lost", reason=reason)
+        self._doors.post(turn.SessionLost(self._session, reason, fault_of(error)))
+
+    def _conversation(self, session: int, stay: Stay, attempts: Attempts) -> Conversation:
+        config, now_s = self._config, asyncio.get_running_loop().time
         conversation: Conversation
         dialogue = Dialogue(
             session,
@@ -192,23 +275,26 @@ class Session:
             memory=self._memory,
             serials=self._serials,
             now_s=now_s,
-            on_outbox=lambda: conversation.check_mail(),
+            on_outbox=lambda: conversation.mail.check(),
         )
         hello = Hello(
-            url=self._config.url,
+            url=config.url,
             key=self._key,
-            token_url=self._config.token_url,
+            token_url=config.token_url,
             faults=self._faults,
             voice=self._voice,
             settings=self._settings,
         )
+        rate = min(config.catch_up_rate, self._ledger.book.slow_hosts.get(self._host, config.catch_up_rate))
         conversation = Conversation(
             hello=hello,
             dialogue=dialogue,
-            sender=Sender(self._uplink, catch_up_rate=self._config.catch_up_rate, now_s=now_s),
-            session_id=session_id,
-            on_state=lambda state, **details: self._on_state(conversation, state, details),
-            on_over=lambda error: self._on_over(conversation, error),
+            sender=Sender(self._uplink, catch_up_rate=rate, now_s=now_s, on_slow=self._note_slow_host),
+            stay=stay,
+            guards=Guards(stay, session_minutes=config.session_minutes, half_dead_s=config.half_dead_s),
+            attempts=attempts,
+            owner=self,
+            ready_s=config.ready_s,
             jitter=self._jitter,
         )
         return conversation
@@ -216,9 +302,29 @@ class Session:
     def _settings(self, voice: str) -> wire.Settings:
         assert self._loop is not None, "settings are asked for by a running conversation"
         config = self._config
-        context = self._memory.context(self._loop.time(), max_age_s=config.context_minutes * 60)
+        self._context = self._memory.context(self._loop.time(), max_age_s=config.context_minutes * 60)
         self._voice = voice  # once refused, not tried again
-        return settings.opening(config, voice=voice, context=context, tools=self._tools)
+        self._untold.clear()
+        return settings.opening(config, voice=voice, context=self._context, tools=self._tools)
+
+    def _tell_stored_agent(self, conversation: Conversation, stored_prompt: str | None) -> None:
+        """Tell a stored agent, which is named alone at first, what differs from it."""
+        if self._config.agent_id:
+            more = settings.second(self._config, stored_prompt=stored_prompt, context=self._context)
+            if more is not None:
+                conversation.mail.update(more)
+
+    def _tell_settings(self) -> None:
+        """Tell the session what was changed, once there is one."""
+        current = self._current
+        if current is not None and current.is_ready and self._untold:
+            change = settings.change(self._config, sorted(self._untold), context=self._context)
+            self._untold.clear()
+            if change != wire.Settings():
+                current.mail.update(change)
+
+    def _note_slow_host(self) -> None:
+        self._ledger.book.slow_hosts[self._host] = 1.0
 
     def _audio_ready(self) -> None:
         """The Uplink has a chunk again. Any thread; no-op once the loop is closed."""
@@ -230,73 +336,61 @@ class Session:
         if self._current is not None:
             self._current.sender.wake()
 
-    def _on_state(self, conversation: Conversation, state: str, details: dict[str, object]) -> None:
-        """What a conversation tells of itself, turned into events and reports."""
-        now_s = asyncio.get_running_loop().time()
-        if state == "opened":
-            self._meter.start(now_s)
-        elif state == "unopened":
-            if not details["was_dropped"]:
-                self._meter.stop(now_s)
-        elif conversation is not self._current:
-            pass
-        elif state == "error":
-            self._doors.report("error", details)
-        else:
-            self._tell(state, **details)
-            if state in ("ready", "resumed"):
-                logger.info("session %s %s", details["id"], state)
-            self._post_link(state)
-
-    def _post_link(self, state: str) -> None:
-        if state in ("ready", "resumed"):
-            self._doors.post(turn.SessionReady(self._session, resumed=state == "resumed"))
-        elif state == "dropped":
-            self._doors.post(turn.LinkDropped(self._session))
-
-    def _on_over(self, conversation: Conversation, error: AgentError) -> None:
-        now_s = asyncio.get_running_loop().time()
-        self._meter.stop(now_s)
-        if conversation is not self._current:
-            return
-        self._current = None
-        if conversation.session_id and conversation.dropped_s is not None and isinstance(error, LinkError):
-            self._left = _Left(conversation.session_id, conversation.dropped_s, None, 0.0)
-        reason = str(error)
-        self._tell("lost", reason=reason)
-        fault = (
-            "bad_key"
-            if isinstance(error, AuthError)
-            else "no_network"
-            if isinstance(error, LinkError)
-            else ""
-        )
-        self._doors.post(turn.SessionLost(self._session, reason, fault))
+    def _keep_books(self, conversation: Conversation, state: str, facts: dict[str, Any]) -> None:
+        """Count money and sessions, and note whose recording is to be deleted."""
+        ledger, now_s = self._ledger, asyncio.get_running_loop().time()
+        day = ledger.meter.day(now_s)
+        match state:
+            case "opened":
+                ledger.meter.start(now_s)
+                return
+            case "unopened":
+                ledger.meter.stop(now_s)
+            case "gone":
+                if self._left is not None and self._left.stay is conversation.stay:
+                    self._left.lapse.cancel()  # it was to linger, and ended by itself
+                    ledger.meter.give_back(self._left.unused_s(now_s))
+                    self._left = None
+                ledger.meter.stop(now_s, tail_s=facts["tail_s"])
+                self._recordings.session_over(facts["id"])
+            case "ready" | "resumed":
+                ledger.meter.start(now_s)
+                day.sessions += state == "ready"
+                day.resumes_accepted += state == "resumed"
+                day.reconnects += facts["again"]
+                self._recordings.session_began(facts["id"])
+            case "refused":
+                day.resumes_refused += 1
+            case _:
+                return
+        ledger.save(now_s)
 
     def _close(self, *, linger: bool) -> None:
         conversation, self._current = self._current, None
         if conversation is None:
             return
         conversation.dialogue.is_closed = True
-        may_resume = linger and bool(conversation.session_id)
-        linger = may_resume and conversation.is_ready
+        now_s, dropped_s = asyncio.get_running_loop().time(), conversation.attempts.dropped_s
+        linger = linger and bool(conversation.stay.id) and (conversation.is_ready or dropped_s is not None)
         task = asyncio.create_task(self._closed(conversation, linger=linger), name="agent close")
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-        if may_resume and conversation.dropped_s is not None:
-            self._left = _Left(conversation.session_id, conversation.dropped_s, task, 0.0)
-        elif linger:
-            now_s = asyncio.get_running_loop().time()
-            self._left = _Left(conversation.session_id, now_s, task, LINGER_BILLED_S)
-            self._meter.stop(now_s, tail_s=LINGER_BILLED_S)
+        if linger:
+            self._leave(conversation.stay, now_s if dropped_s is None else dropped_s)
+        self._ledger.save(now_s)
+
+    def _leave(self, stay: Stay, since_s: float) -> None:
+        """Leave a session to be resumed, or to lapse; it is billed as long as the server keeps it."""
+        loop, session_id = asyncio.get_running_loop(), stay.id
+        lapse = loop.call_at(since_s + LINGER_BILLED_S, self._recordings.session_over, session_id)
+        self._left = _Left(stay, since_s, lapse)
+        self._ledger.meter.stop(loop.time(), tail_s=self._left.unused_s(loop.time()))
 
     async def _closed(self, conversation: Conversation, *, linger: bool) -> None:
         session = self._session
         await conversation.close(linger=linger)
         if self._current is None:
-            now_s = asyncio.get_running_loop().time()
-            self._meter.stop(now_s)
-            minutes = self._meter.spent_s(now_s) / 60
+            minutes = self._ledger.meter.day(asyncio.get_running_loop().time()).open_s / 60
             logger.info("session %s; %.1f min today", "left to linger" if linger else "ended", minutes)
             self._tell("lingering" if linger else "ended", session=session)
 

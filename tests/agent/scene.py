@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import date
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -54,7 +55,9 @@ def weather_tool() -> ToolDefinition:
 class Scene:
     """What a test sees. Times are the loop's; `post` stands in for the daemon."""
 
-    def __init__(self, loop: JumpLoop, plan: Plan, config: dict[str, Any]) -> None:
+    def __init__(
+        self, loop: JumpLoop, plan: Plan, config: dict[str, Any], *, ledger: Path | None = None
+    ) -> None:
         self.loop = loop
         self.agent = SimulatedAgent(plan)
         self.uplink = Uplink(capacity_s=6.3)
@@ -65,13 +68,22 @@ class Scene:
         self.on_event: Callable[[Event], None] = lambda event: None
         self.today = date(2026, 5, 1)
         self._config = config
+        self._ledger = ledger
         self._talking: list[asyncio.Task[None]] = []
 
     async def set_up(self) -> None:
         await self.agent.start()
         self._config.setdefault("url", self.agent.url)
+        self.begin()
+
+    @property
+    def config(self) -> AgentConfig:
+        return AgentConfig(**self._config)
+
+    def begin(self) -> None:
+        """Make the session, as a process that starts does."""
         self.session = Session(
-            config=AgentConfig(**self._config),
+            config=self.config,
             key="the-key",
             tools=[weather_tool()],
             uplink=self.uplink,
@@ -79,16 +91,31 @@ class Scene:
             report=lambda kind, data: self.reports.append((self.loop.time(), kind, data)),
             play=lambda reply, samples: self.played.setdefault(reply, []).append(samples),
             end_reply=self.ended.append,
+            ledger=self._ledger,
             today=lambda: self.today,
             jitter=lambda: 0.5,
         )
+        self.session.start()
+
+    async def restart(self) -> None:
+        """End the process and start it again: what is not in the ledger is forgotten."""
+        await self.session.close()
+        self.begin()
 
     async def tear_down(self) -> None:
+        """Close, and see from the server's side that nothing is left to be billed."""
         for task in self._talking:
             task.cancel()
         await self.session.close()
         await asyncio.sleep(0.1)
         assert not self.agent.open_sockets, "a socket is left open"
+        broken = len(self.all(events.LinkDropped))
+        lingered = len([facts for facts in self.reported("session") if facts["state"] == "lingering"])
+        lapsing = self.agent.open_sessions  # nobody can end them any more
+        assert len(lapsing) <= broken + lingered, "a session is left open, and billed"
+        if lapsing:
+            await asyncio.sleep(self.agent.plan.resume_window_s)
+        assert not self.agent.open_sessions, "a session is left open, and billed"
         await self.agent.stop()
         await asyncio.sleep(0.1)
         left = asyncio.all_tasks() - {asyncio.current_task()}
@@ -169,17 +196,20 @@ def scene(
     turns: list[Turn] | None = None,
     violations: bool = False,
     config: dict[str, Any] | None = None,
+    ledger: Path | None = None,
     **plan: Any,
 ) -> Callable[[Test], Callable[[], None]]:
     """Run a test coroutine in a scene of its own; afterwards nothing may be left behind, on either side.
 
-    `violations`: the client is expected to break a rule. The rest are switches of the simulated agent.
+    `violations`: the client is expected to break a rule. `ledger`: None keeps it in memory. The rest
+    are switches of the simulated agent.
     """
 
     def decorate(test: Test) -> Callable[[], None]:
         def run() -> None:
             async def main(loop: JumpLoop) -> None:
-                each = Scene(loop, Plan(turns=turns or [Turn(tone(2.0))], **plan), dict(config or {}))
+                script = Plan(turns=turns or [Turn(tone(2.0))], **plan)
+                each = Scene(loop, script, dict(config or {}), ledger=ledger)
                 await each.set_up()
                 try:
                     await test(each)

@@ -1,14 +1,11 @@
-"""The agent room's pure parts: replies, memory, meter, pace."""
+"""The agent room's pure parts: replies, memory, pace."""
 
 from __future__ import annotations
-
-from datetime import date
 
 import numpy as np
 import pytest
 
 from pivoice.agent.memory import MAX_CONTEXT_CHARS, Memory
-from pivoice.agent.meter import Meter
 from pivoice.agent.pacing import CHUNK_S, Pace
 from pivoice.agent.replies import Replies
 
@@ -104,29 +101,6 @@ def test_words_that_were_answered_are_not_asked_again():
     memory.agent_said("Four.", 1.0)
 
     assert "repeat" in memory.ask_again()
-
-
-# --- meter ---
-
-
-def test_minutes_are_counted_per_day():
-    day = [date(2026, 5, 1)]
-    meter = Meter(daily_minutes=1, today=lambda: day[0])
-    meter.start(0.0)
-    meter.stop(60.0)
-
-    spent_today = meter.is_spent(60.0)
-    day[0] = date(2026, 5, 2)
-
-    assert spent_today
-    assert not meter.is_spent(60.0)
-
-
-def test_no_cap_is_never_reached():
-    meter = Meter(daily_minutes=0, today=lambda: date(2026, 5, 1))
-    meter.start(0.0)
-
-    assert not meter.is_spent(1e9)
 
 
 # --- pace ---
