@@ -32,6 +32,7 @@ from websockets.exceptions import (
     ProxyError,
     WebSocketException,
 )
+from websockets.protocol import State
 
 from pivoice.agent import wire
 from pivoice.agent.obstacles import (
@@ -184,28 +185,20 @@ class Connection:
     async def _feel_pulse(self) -> None:
         """Until the socket is closed: ping when nothing comes, abort when still nothing does."""
         try:
-            while not await self._closes_within(PING_S - self._quiet_s()):
-                if self._quiet_s() < PING_S:
+            while not await self._closes_by((heard_s := self._socket.heard_s) + PING_S):
+                if self._socket.heard_s > heard_s:
                     continue
-                asked_s = asyncio.get_running_loop().time()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(PONG_S):  # over the sending too: it waits for a full buffer
-                        await (await self._socket.ping())
-                if self._socket.heard_s < asked_s and not await self._closes_within(0):
+                if not await self._socket.answers(PONG_S):
                     self._is_dead = True
                     self.abort()
-        except ConnectionClosed:
-            pass
+                    return
         except Exception:  # a link without a pulse must not live on
             logger.exception("watching the connection failed; it is dropped")
             self.abort()
 
-    def _quiet_s(self) -> float:
-        return asyncio.get_running_loop().time() - self._socket.heard_s
-
-    async def _closes_within(self, seconds: float) -> bool:
+    async def _closes_by(self, moment_s: float) -> bool:
         try:
-            async with asyncio.timeout(max(0.0, seconds)):
+            async with asyncio.timeout_at(moment_s):
                 await self._socket.wait_closed()
         except TimeoutError:
             return False
@@ -218,10 +211,28 @@ class _Socket(ClientConnection):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.heard_s = asyncio.get_running_loop().time()
+        self._has_moved = asyncio.Event()
+
+    async def answers(self, within_s: float) -> bool:
+        """Ping; return whether any byte, or the end, comes in time. Waits for no full buffer."""
+        self._has_moved.clear()
+        if self.protocol.state is State.OPEN:
+            self.protocol.send_ping(b"")
+            self.send_data()
+        try:
+            async with asyncio.timeout(within_s):
+                return await self._has_moved.wait()
+        except TimeoutError:
+            return False
 
     def data_received(self, data: bytes) -> None:
         self.heard_s = asyncio.get_running_loop().time()
+        self._has_moved.set()
         super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._has_moved.set()
+        super().connection_lost(exc)
 
 
 class _Door(connect):

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.frames import Opcode
 
 from pivoice.agent import wire
 from pivoice.agent.connection import Connection, Faults, open_connection
@@ -116,6 +117,22 @@ def test_a_link_that_falls_silent_is_found_within_ten_seconds(server: Server, al
     linked(server, test)
 
 
+def test_a_last_word_just_after_the_ping_does_not_put_it_off():
+    async def speak_once(socket: ServerConnection) -> None:
+        send = socket.protocol.send_frame
+        socket.protocol.send_frame = lambda frame: None if frame.opcode is Opcode.PONG else send(frame)
+        await asyncio.sleep(4.1)
+        await socket.send('{"type": "input.speech.started"}')
+        await socket.wait_closed()
+
+    async def test(connection: Connection, _: Wall, faults: Faults) -> None:
+        assert await connection.receive() == wire.SpeechStarted()
+
+        assert await found_dead_after(connection) <= FOUND_WITHIN_S
+
+    linked(speak_once, test)
+
+
 @pytest.mark.parametrize("pause_s", [0.04, 0.0])
 def test_it_is_found_as_soon_while_audio_goes_up(pause_s: float):
     async def send(connection: Connection) -> None:
@@ -137,7 +154,7 @@ def test_it_is_found_as_soon_while_audio_goes_up(pause_s: float):
 def test_a_link_that_is_only_quiet_lives_on():
     async def test(connection: Connection, _: Wall, faults: Faults) -> None:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(600):
+            async with asyncio.timeout(3600):
                 await connection.receive()
 
         await connection.send(wire.SessionEnd())
