@@ -11,10 +11,8 @@ from dataclasses import dataclass
 
 from pivoice.agent import wire
 from pivoice.agent.connection import Connection, Faults
-from pivoice.agent.reactions import Phase, ResumeRefusedError, VoiceRefusedError, judge, judge_close
+from pivoice.agent.reactions import Phase, ResumeRefusedError, judge, judge_close
 from pivoice.errors import LinkError
-
-__all__ = ["Hello", "ResumeRefusedError", "VoiceRefusedError", "shake_hands"]
 
 
 @dataclass
@@ -28,7 +26,6 @@ class Hello:
     voice: str
     settings: Callable[[str], wire.Settings]
     """Makes a fresh session's settings for a voice, at the moment they are needed."""
-    has_expired: bool = False
     has_greeting: bool = False
     """The last fresh session was asked to greet."""
 
