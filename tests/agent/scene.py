@@ -74,6 +74,7 @@ class Scene:
     async def set_up(self) -> None:
         await self.agent.start()
         self._config.setdefault("url", self.agent.url)
+        self._config.setdefault("rest_url", self.agent.rest_url)
         self.begin()
 
     @property
@@ -148,12 +149,12 @@ class Scene:
     # --- what a test waits for ---
 
     async def until(self, condition: Callable[[], object], what: str, *, within_s: float = 30.0) -> None:
-        deadline = self.loop.time() + within_s
+        deadline, look_s = self.loop.time() + within_s, 0.002 if within_s <= 30 else 0.05
         while not condition():
             assert self.loop.time() < deadline, (
                 f"waited {within_s} s in vain for {what}; posted {self.kinds()}"
             )
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(look_s)
 
     async def event(self, kind: type[E], *, count: int = 1, within_s: float = 30.0) -> E:
         """Return the `count`-th posted event of a kind, once it is there."""
