@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 Report = Callable[[str, dict[str, object]], None]
 
+_SHOWN_CHARS = 60
 _CUT = ("interrupted", "cancelled", "canceled")
 
 
@@ -55,6 +56,8 @@ class Dialogue:
         self.outbox = Outbox()
         self._is_user_speaking: bool | None = None  # None: unknown, as after a reconnect
         self._heard: wire.UserText | None = None
+        self._http_tools: frozenset[str] = frozenset()
+        self._has_begun = False
         self.repeated = 0
         """Signals that the server gave more than once."""
         self.is_closed = False
@@ -80,7 +83,8 @@ class Dialogue:
                 self._end_reply(event.reply_id, event.status)
             case wire.ReplyFailed():
                 self._doors.report("error", {"code": event.code, "message": event.message})
-                logger.warning("the agent could not answer: %s %s", event.code, event.message)
+                logger.warning("the agent could not answer (%s)", event.code[:_SHOWN_CHARS])
+                logger.debug("< %s", event.message)  # it may quote what was said
                 reply = self.replies.find(event.reply_id)
                 if reply is None or reply.is_done:
                     self._start_reply(event.reply_id)  # it failed before it was announced
@@ -108,19 +112,35 @@ class Dialogue:
             logger.warning("too many requests to speak wait already; the newest is dropped")
         self._on_outbox()
 
-    def lose_link(self) -> None:
-        """The socket died. The reply in flight will never be completed: what there is of it plays out."""
-        reply = self.replies.in_flight
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nobody speaks, and nothing is being done, waits, or is due: a session may be changed."""
+        return self._is_user_speaking is not True and self.outbox.is_idle(self._now_s())
+
+    def lose_link(self, acknowledged: int | None = None) -> None:
+        """The socket died. The reply in flight will never be completed: what there is of it plays out.
+
+        `acknowledged`: as of `Outbox.link_dropped`.
+        """
+        reply = self.replies.lose_link()
         if reply is not None:
-            reply.is_done = reply.is_dead = True
             self._settle_text(reply)
             self._doors.end_reply(reply.serial)
         self._is_user_speaking = None
-        self.outbox.link_dropped()
+        self.outbox.link_dropped(acknowledged)
+
+    def session_ready(self, ready: wire.Ready) -> None:
+        """The server takes audio; some tools may be its own."""
+        self._has_begun = True
+        self._http_tools |= ready.http_tools  # a resumed session may not name them again
 
     def forget_session(self, *, is_greeting: bool) -> None:
-        """A fresh session took the place of the one we knew; it may be about to greet."""
-        self.outbox.session_forgotten()
+        """A fresh session took the place of the one we knew, if any; it may be about to greet.
+
+        What was to be said in the old one is asked for again by whoever wanted it.
+        """
+        if self._has_begun:
+            self.outbox.session_forgotten()
         if is_greeting:
             self.outbox.reply_expected(self._now_s())
 
@@ -132,6 +152,7 @@ class Dialogue:
             return
         self._is_user_speaking = is_speaking
         self._heard = None
+        self.outbox.user_spoke(is_speaking, self._now_s())
         self._doors.report("speech", {"state": "started" if is_speaking else "stopped"})
         self._post(turn.SpeechStarted(self._session) if is_speaking else turn.SpeechStopped(self._session))
 
@@ -144,6 +165,7 @@ class Dialogue:
         if event.final:
             self._heard = event
             self._is_user_speaking = None  # the end of speech may never be told: the next start is one
+            self.outbox.user_spoke(False, self._now_s())
             self._memory.user_said(event.text, self._now_s())
             self._post(turn.UserSaid(self._session, event.text))
         else:
@@ -159,7 +181,7 @@ class Dialogue:
             return
         if previous is not None:  # its end was never told
             self._finish(previous)
-        self.outbox.reply_started()
+        self.outbox.reply_started(reply.serial)
         self._doors.report("reply", {"reply": reply.serial, "state": "started"})
         self._post(turn.ReplyStarted(self._session, reply.serial))
 
@@ -184,16 +206,16 @@ class Dialogue:
 
     def _hear_agent(self, event: wire.AgentText) -> None:
         logger.debug("< agent: %s", event.text)
-        self._tell("agent", event.text, final=True, interrupted=event.interrupted)
         reply = self.replies.find(event.reply_id)
-        if reply is None:
-            self._memory.agent_said(event.text, self._now_s())
+        if reply is not None and reply.told == (event.text, event.interrupted):
+            self.repeated += 1
             return
-        if reply.has_text:
-            self._memory.amend_agent(event.text)
-        else:
-            self._memory.agent_said(event.text, self._now_s())
-        reply.has_text = True
+        self._tell("agent", event.text, final=True, interrupted=event.interrupted)
+        if reply is None:
+            self._memory.agent_said(event.text, self._now_s(), is_cut=event.interrupted)
+            return
+        reply.told = (event.text, event.interrupted)
+        self._remember(reply, event.text, is_cut=event.interrupted)
         if event.interrupted:
             self._interrupt(reply)
 
@@ -214,7 +236,7 @@ class Dialogue:
         """All of a reply was sent."""
         reply.is_done = True
         self._settle_text(reply)
-        self.outbox.reply_over()
+        self.outbox.reply_over(reply.serial)
         if reply.is_interrupted:
             return  # its end was told when it was cut
         self._doors.end_reply(reply.serial)
@@ -222,34 +244,45 @@ class Dialogue:
         if self.replies.is_dropped(reply) or (reply.is_audible and not has_failed):
             self._post(turn.ReplyEnded(self._session, reply.serial))
         else:
+            reply.ended_silent = True
             self._post(turn.ReplySilent(self._session, reply.serial))
 
     def _interrupt(self, reply: Reply) -> None:
+        reply.is_dead = True
         if reply.is_interrupted:
             self.repeated += 1
-        reply.is_dead = True
-        if reply is self.replies.latest:
-            self.outbox.reply_over()
-        if not reply.is_interrupted:
-            reply.is_interrupted = True
-            self.outbox.reply_interrupted(reply.serial)
-            self._doors.report("interrupted", {"reply": reply.serial})
-            self._post(turn.ReplyInterrupted(self._session, reply.serial))
+            return
+        reply.is_interrupted = True
+        self.outbox.reply_interrupted(reply.serial, self._now_s())
+        self._doors.report("interrupted", {"reply": reply.serial})
+        self._post(turn.ReplyInterrupted(self._session, reply.serial))
 
     def _settle_text(self, reply: Reply) -> None:
         """Some replies never get their transcript: their words stand in."""
         if not reply.has_text and reply.words:
-            reply.has_text = True
-            self._memory.agent_said(reply.words, self._now_s())
+            self._remember(reply, reply.words, is_cut=False)
+
+    def _remember(self, reply: Reply, text: str, *, is_cut: bool) -> None:
+        if reply.has_text:
+            self._memory.amend_agent(text, reply=reply.serial)
+        else:
+            self._memory.agent_said(text, self._now_s(), reply=reply.serial, is_cut=is_cut)
+        reply.has_text = True
 
     def _hear_call(self, event: wire.ToolCall) -> None:
-        latest = self.replies.latest
-        reply = latest.serial if latest is not None else 0
-        if not self.outbox.call_came(event.call_id, reply, self._now_s()):
+        if event.name in self._http_tools:
+            return  # the server runs it, and only lets us know
+        reply = self.replies.latest
+        if reply is not None and (reply.is_lost or reply.ended_silent):
+            reply = None  # it is over: nothing that becomes of it concerns this call
+        serial = reply.serial if reply is not None else 0
+        if not self.outbox.call_came(event.call_id, serial, self._now_s()):
             self.repeated += 1
-            return
-        call = turn.ToolCalled(self._session, reply, event.call_id, event.name, event.arguments)
-        self._post(call)
+        elif reply is not None and (reply.is_interrupted or self.replies.is_dropped(reply)):
+            self.outbox.cancel_call(event.call_id, self._now_s())  # the turn machine is deaf to that reply
+        else:
+            call = turn.ToolCalled(self._session, serial, event.call_id, event.name, event.arguments)
+            self._post(call)
 
     # --- out ---
 

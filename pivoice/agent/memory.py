@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from dataclasses import dataclass
 
 MAX_TURNS = 24
 MAX_TURN_CHARS = 400
@@ -26,11 +27,19 @@ _ASK_TO_REPEAT = (
 )
 
 
+@dataclass
+class _Said:
+    who: str
+    text: str
+    reply: int = 0
+    """The reply that it was; 0: the user's, or of a reply that is not known."""
+
+
 class Memory:
     """The last turns of both sides, and when the last one was."""
 
     def __init__(self) -> None:
-        self._turns: deque[tuple[str, str]] = deque(maxlen=MAX_TURNS)
+        self._turns: deque[_Said] = deque(maxlen=MAX_TURNS)
         self._last_s = float("-inf")
         self._user_words = ""
 
@@ -42,14 +51,17 @@ class Memory:
         """A partial transcript: the whole of it so far."""
         self._user_words = _short(text)
 
-    def agent_said(self, text: str, now_s: float) -> None:
-        self._user_words = ""  # they were answered
-        self._add("agent", text, now_s)
+    def agent_said(self, text: str, now_s: float, *, reply: int = 0, is_cut: bool = False) -> None:
+        """`is_cut`: the user took the floor, so what they said last is not answered yet."""
+        if not is_cut:
+            self._user_words = ""
+        self._add("agent", text, now_s, reply)
 
-    def amend_agent(self, text: str) -> None:
-        """The agent's last turn was cut: replace it."""
-        if self._turns and self._turns[-1][0] == "agent":
-            self._turns[-1] = ("agent", _short(text))
+    def amend_agent(self, text: str, *, reply: int) -> None:
+        """`reply` was cut: what was to be said becomes what was heard of it, if anything was."""
+        turn = next((turn for turn in reversed(self._turns) if reply and turn.reply == reply), None)
+        if turn is not None:
+            turn.text = _short(text)
 
     def context(self, now_s: float, *, max_age_s: float) -> str:
         """Return what to append to a fresh session's prompt; "" when there is nothing (recent) to tell."""
@@ -57,13 +69,14 @@ class Memory:
             return ""
         lines: list[str] = []
         left = MAX_CONTEXT_CHARS - len(_INTRODUCTION)
-        for who, text in reversed(self._turns):
-            line = json.dumps({who: text}, ensure_ascii=False)
+        for turn in reversed(self._turns):
+            line = json.dumps({turn.who: turn.text}, ensure_ascii=False)
             left -= len(line) + 1
             if left < 0:
                 break
-            lines.append(line)
-        return _INTRODUCTION + "\n".join(reversed(lines))
+            if turn.text:  # a reply may have been cut before anything of it was heard
+                lines.append(line)
+        return _INTRODUCTION + "\n".join(reversed(lines)) if lines else ""
 
     def ask_again(self) -> str:
         """Return the instructions that put the user's last words to a session that never heard them."""
@@ -71,12 +84,15 @@ class Memory:
             return _ASK_TO_REPEAT
         return _ASK_AGAIN.format(words=json.dumps(self._user_words, ensure_ascii=False))
 
-    def _add(self, who: str, text: str, now_s: float) -> None:
-        if text.strip():
-            self._turns.append((who, _short(text)))
+    def _add(self, who: str, text: str, now_s: float, reply: int = 0) -> None:
+        text = _short(text)
+        if text:
+            self._turns.append(_Said(who, text, reply))
             self._last_s = now_s
 
 
 def _short(text: str) -> str:
-    text = " ".join(text.split())
+    """Return a line of it: no control characters, which JSON makes six of, and no halves of characters."""
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     return text if len(text) <= MAX_TURN_CHARS else text[: MAX_TURN_CHARS - 3] + "..."

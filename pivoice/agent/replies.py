@@ -30,9 +30,14 @@ class Reply:
     is_dead: bool = False
     """Its audio is wanted no more."""
     is_interrupted: bool = False
+    is_lost: bool = False
+    """The link broke since: the server may tell of it anew, or give its name to another."""
+    ended_silent: bool = False
     has_audio: bool = False
     is_audible: bool = False
     has_text: bool = False
+    told: tuple[str, bool] | None = None
+    """The transcript that was reported last, and whether it said that the reply was cut."""
     words: str = ""
     _carry: bytes = field(default=b"", repr=False)
 
@@ -72,9 +77,11 @@ class Replies:
         return self._known[-1] if self._known and not self._known[-1].is_done else None
 
     def start(self, reply_id: str) -> Reply | None:
-        """Number a new reply; None when it is the one in flight, told twice."""
-        current = self.in_flight
-        if current is not None and reply_id and current.reply_id == reply_id:
+        """Number a new reply; None when it is one that we know, told twice."""
+        if reply_id:
+            if any(each.reply_id == reply_id and not each.is_lost for each in self._known):
+                return None
+        elif (current := self.in_flight) and not (current.reply_id or current.has_audio or current.words):
             return None
         reply = Reply(next(self._serials), reply_id)
         self._known.append(reply)
@@ -85,9 +92,11 @@ class Replies:
         latest = self.latest
         if latest is None or not reply_id:
             return latest
-        if not latest.reply_id and not latest.is_done:
-            latest.reply_id = reply_id
-        return next((each for each in reversed(self._known) if each.reply_id == reply_id), None)
+        known = next((each for each in reversed(self._known) if each.reply_id == reply_id), None)
+        if known is None and not latest.reply_id and not latest.is_done:
+            latest.reply_id = reply_id  # it was announced without a name
+            return latest
+        return known
 
     def take_audio(self, reply_id: str, pcm: bytes) -> tuple[Reply, Samples] | None:
         """Return the reply and samples to play; None when they are to be discarded."""
@@ -100,6 +109,15 @@ class Replies:
     def kill(self, serial: int) -> None:
         """Discard the later audio of every reply up to and including `serial`."""
         self._dead_up_to = max(self._dead_up_to, serial)
+
+    def lose_link(self) -> Reply | None:
+        """Return the reply in flight, of which nothing more can come; None when there was none."""
+        reply = self.in_flight
+        if reply is not None:
+            reply.is_done = reply.is_dead = True
+        for each in self._known:
+            each.is_lost = True
+        return reply
 
     def is_dropped(self, reply: Reply) -> bool:
         return reply.serial <= self._dead_up_to

@@ -1,11 +1,14 @@
 """What the agent may ask the device to do: names, schemas, and running one call.
 
-Event loop only. A call always has an answer: whatever goes wrong becomes a sentence for the agent to read.
+Event loop only. A call always has an answer, and it is always JSON: the server wants "a JSON string".
+Whatever goes wrong becomes a sentence for the agent to read: what failed, and what to do about it.
+Names and arguments come from the agent: they are told to it again, and logged at DEBUG alone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 MAX_TOOLS = 10  # the server takes no more at a time
 MAX_ANSWER_CHARS = 4000
+_MAX_QUOTED_CHARS = 80  # of what the agent said wrong
 
 Run = Callable[[Mapping[str, object]], Awaitable[str]]
 
@@ -35,6 +39,7 @@ class Answer:
     """What the agent is told."""
 
     text: str
+    """JSON, of at most `MAX_ANSWER_CHARS` or a little more."""
     is_error: bool = False
 
 
@@ -54,22 +59,54 @@ class Registry:
         tool = self._tools.get(name)
         if tool is None:
             known = ", ".join(sorted(self._tools)) or "none"
-            return Answer(f"There is no tool {name!r}; there are: {known}.", is_error=True)
+            return _failure(f"There is no tool {_quoted(name)}; there are: {known}.")
         if fault := find_fault(arguments, tool.parameters):
-            return Answer(f"{name} was not run: {fault}.", is_error=True)
+            return _failure(
+                f"{name} was not run: {fault}. Ask the user if you do not know it, and call again."
+            )
         try:
             async with asyncio.timeout(self._timeout_s) as limit:
-                text = await tool.run(arguments)
+                return Answer(_as_json(await tool.run(arguments)))
         except TimeoutError:
             late = limit.expired()
             reason = f"took longer than {self._timeout_s:g} s" if late else "timed out"
-            return Answer(f"{name} {reason}; tell the user that it did not work.", is_error=True)
         except ToolError as error:
-            return Answer(f"{name} failed: {error}.", is_error=True)
+            reason = f"failed: {error}"
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            reason = "was given up"  # by something that it waited for, not by us
         except Exception as error:  # the top of a tool's task: the agent must be answered
-            logger.exception("the tool %s failed", name)
-            return Answer(f"{name} failed unexpectedly ({type(error).__name__}).", is_error=True)
-        return Answer(text[:MAX_ANSWER_CHARS])
+            reason = f"failed unexpectedly ({type(error).__name__})"
+            logger.error("the tool %s %s; its traceback is logged at DEBUG", name, reason)
+            logger.debug("! the tool %s", name, exc_info=True)
+        return _failure(f"{name} {reason}. Tell the user that it did not work.")
+
+
+def _failure(text: str) -> Answer:
+    return Answer(json.dumps({"error": text}), is_error=True)
+
+
+def _as_json(text: str) -> str:
+    """Return `text` if it is JSON already, else JSON that holds it; too long a text is cut."""
+    if len(text) > MAX_ANSWER_CHARS:
+        return json.dumps({"result": text[:MAX_ANSWER_CHARS], "cut": True})
+    try:
+        json.loads(text, parse_constant=_refuse_constant)
+        text.encode("utf-8")
+    except (ValueError, RecursionError):  # UnicodeEncodeError is a ValueError
+        return json.dumps({"result": text})
+    return text
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is Python's, not JSON's")
+
+
+def _quoted(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _MAX_QUOTED_CHARS else text[: _MAX_QUOTED_CHARS - 3] + "..."
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -99,9 +136,13 @@ def find_fault(arguments: Mapping[str, object], schema: Mapping[str, object]) ->
             continue
         kind = str(rule.get("type", ""))
         fits = isinstance(value, _TYPES.get(kind, (object,)))
+        if kind == "integer" and isinstance(value, float):
+            fits = value.is_integer()  # JSON knows one kind of number: 3.0 is an integer
         if not fits or (isinstance(value, bool) and kind in ("number", "integer")):
-            return f"the argument {name!r} must be of type {kind}, not {value!r}"
+            return f"the argument {name!r} must be of type {kind}, not {_quoted(value)}"
         choices = rule.get("enum")
         if isinstance(choices, list | tuple) and value not in choices:
-            return f"the argument {name!r} must be one of {', '.join(map(repr, choices))}, not {value!r}"
+            return (
+                f"the argument {name!r} must be one of {', '.join(map(repr, choices))}, not {_quoted(value)}"
+            )
     return ""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pivoice.agent import wire
-from pivoice.agent.outbox import CALL_S, FOLLOW_UP_S, HOLD_S, MAX_CALLS, MAX_SAYS, Outbox
+from pivoice.agent.outbox import HOLD_S
 from pivoice.agent.simulated import Turn
 from pivoice.agent.simulated_plan import ScriptedCall
 from pivoice.turn import events
@@ -144,60 +143,3 @@ async def test_a_result_during_an_audible_reply_waits_but_not_for_ever(s: Scene)
     await s.until(lambda: s.agent.session.results, "the result")
 
     assert s.loop.time() - s.time_of(call) == pytest.approx(HOLD_S, abs=0.05)
-
-
-def test_a_held_result_goes_out_when_the_reply_ends():
-    outbox = Outbox()
-    outbox.reply_started()
-    outbox.call_came("a", 1, 0.0)
-    outbox.reply_audible()
-    outbox.answer("a", "sunny", is_error=False, now_s=0.1)
-    held = outbox.next(0.2)
-
-    outbox.reply_over()
-    message, _ = outbox.next(0.3)
-
-    assert held == (None, pytest.approx(HOLD_S - 0.1))
-    assert message == wire.ToolResult("a", "sunny", False)
-
-
-def test_a_request_to_speak_waits_no_longer_than_a_reply_that_is_owed():
-    outbox = Outbox()
-    outbox.call_came("a", 1, 0.0)
-    outbox.answer("a", "sunny", is_error=False, now_s=0.0)
-    result, _ = outbox.next(0.0)
-    assert result is not None
-    outbox.sent(result, 0.0)
-    outbox.say("hello")
-
-    early, late = outbox.next(1.0), outbox.next(FOLLOW_UP_S)
-
-    assert early == (None, pytest.approx(FOLLOW_UP_S - 1.0))
-    assert late[0] == wire.ReplyCreate("hello")
-
-
-def test_a_call_that_is_never_answered_does_not_keep_the_agent_silent_for_ever():
-    outbox = Outbox()
-    outbox.call_came("a", 1, 0.0)
-    outbox.say("hello")
-
-    assert outbox.next(1.0)[0] is None
-    assert outbox.next(CALL_S)[0] == wire.ReplyCreate("hello")
-
-
-def test_what_waits_is_bounded_and_what_is_refused_is_counted():
-    outbox = Outbox()
-
-    calls = [outbox.call_came(str(number), 1, 0.0) for number in range(MAX_CALLS + 3)]
-    says = [outbox.say(str(number)) for number in range(MAX_SAYS + 2)]
-
-    assert calls.count(False) == 3
-    assert says.count(False) == 2
-    assert outbox.dropped == 5
-
-
-def test_a_call_told_twice_is_run_once():
-    outbox = Outbox()
-
-    assert outbox.call_came("a", 1, 0.0)
-    assert not outbox.call_came("a", 1, 0.1)

@@ -153,9 +153,10 @@ def test_a_peer_that_reads_nothing_for_a_while_gets_everything_in_the_end():
             uplink = Uplink(capacity_s=6.3)
             sender, spoken = make_sender(loop, uplink), noise(20.0)
             sending = asyncio.create_task(sender.run(link))
-            await speak(uplink, spoken)
-            may_read.set()
-            await asyncio.sleep(20.0)
+            await speak(uplink, spoken[: 4 * RATE_HZ])
+            may_read.set()  # before the link is given up as dead
+            await speak(uplink, spoken[4 * RATE_HZ :])
+            await asyncio.sleep(1.0)
             sending.cancel()
             link.abort()
         assert bytes(got) == spoken.tobytes()

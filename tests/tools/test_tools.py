@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -12,7 +13,7 @@ import pytest
 from pivoice.errors import ToolError
 from pivoice.simulation import run_jumping
 from pivoice.tools.builtin import describe_time, end_conversation_tool, get_time_tool
-from pivoice.tools.registry import Answer, Registry, Run, ToolDefinition
+from pivoice.tools.registry import MAX_ANSWER_CHARS, Answer, Registry, Run, ToolDefinition, find_fault
 
 SCHEMA: dict[str, object] = {
     "type": "object",
@@ -59,6 +60,94 @@ def test_bad_arguments_are_explained_and_not_run(arguments: dict[str, object], s
 
     assert told.is_error
     assert said in told.text
+
+
+def test_a_whole_number_is_an_integer_however_it_is_written():
+    schema: dict[str, object] = {"type": "object", "properties": {"count": {"type": "integer"}}}
+
+    assert find_fault({"count": 3.0}, schema) == ""
+    assert "must be of type integer" in find_fault({"count": 3.5}, schema)
+
+
+def test_what_the_agent_said_wrong_is_quoted_at_bounded_length():
+    told = answer(registry_of(echo), "wait", {"minutes": "x" * 100_000})
+
+    assert len(told.text) < 500
+    assert len(answer(registry_of(echo), "y" * 100_000, {}).text) < 500
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("sunny", {"result": "sunny"}),
+        ('{"weather": "sunny"}', {"weather": "sunny"}),
+        ("", {"result": ""}),
+        ("NaN", {"result": "NaN"}),
+        ('"\ud800"', {"result": '"\ud800"'}),
+        ("[" * 100_000, {"result": "[" * MAX_ANSWER_CHARS, "cut": True}),
+        ("[" * 3000, {"result": "[" * 3000}),
+    ],
+)
+def test_an_answer_is_json_whatever_the_tool_returned(said: str, told: object):
+    async def run(_: Mapping[str, object]) -> str:
+        return said
+
+    given = answer(registry_of(run), "wait", {"minutes": 1})
+
+    assert not given.is_error
+    assert json.loads(given.text) == told
+    given.text.encode("utf-8")
+
+
+def test_every_failure_is_told_as_json_with_what_to_do_about_it():
+    async def fail(_: Mapping[str, object]) -> str:
+        raise ToolError("the lamp is off")
+
+    for name, arguments, said in (
+        ("dance", {}, "there are: wait"),
+        ("wait", {}, "Ask the user"),
+        ("wait", {"minutes": 1}, "Tell the user"),
+    ):
+        given = answer(registry_of(fail), name, arguments)
+
+        assert given.is_error
+        assert said in json.loads(given.text)["error"]
+
+
+def test_a_tool_whose_own_work_was_cancelled_is_still_answered():
+    async def give_up(_: Mapping[str, object]) -> str:
+        raise asyncio.CancelledError
+
+    assert answer(registry_of(give_up), "wait", {"minutes": 1}).is_error
+
+
+def test_a_call_that_we_cancel_ends():
+    async def sleep(_: Mapping[str, object]) -> str:
+        await asyncio.sleep(3600)
+        return "done"
+
+    async def main(_: object) -> bool:
+        task = asyncio.create_task(registry_of(sleep).run("wait", {"minutes": 1}))
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    assert run_jumping(main)
+
+
+def test_what_a_failing_tool_was_asked_is_not_logged_above_debug(caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO)
+
+    async def fail(arguments: Mapping[str, object]) -> str:
+        raise KeyError(arguments["unit"])
+
+    answer(registry_of(fail), "wait", {"minutes": 1, "unit": "min", "secret": "my diary"})
+    answer(registry_of(fail), "my diary", {})
+
+    assert "failed unexpectedly (KeyError)" in caplog.text
+    assert "min'" not in caplog.text
+    assert "my diary" not in caplog.text
 
 
 def test_a_tool_that_takes_too_long_is_given_up():
