@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 WATCH_S = 1.0
 COMPLAINT_S = 5.0  # a complaint explains a close that follows it within this time
 _POLICY = 1008
+_GONE = ("session_expired", "session_not_found")  # nothing more is billed
+_BROKEN = (0, 1005, 1006)  # closed without a word
 
 
 class Owner(Protocol):
@@ -40,8 +42,8 @@ class Owner(Protocol):
         """Take the next `state`.
 
         Of the link: connecting, retrying, ready, resumed, dropped, refused, error. Of the money: opened
-        (a socket, billed), unopened (and closed, without a session), gone (the session `id` is over, and
-        billed `tail_s` more).
+        (a socket, billed), unopened (and closed, without a session that we know), gone (the session `id`
+        is over); the last two are billed `tail_s` more.
         """
 
     def conversation_over(self, conversation: Conversation, error: AgentError) -> None:
@@ -60,6 +62,8 @@ class _Way:
     """`session.end` is to be said."""
     keeps: bool = False
     """The session is to be resumed."""
+    is_ended: bool = False
+    """The server said so."""
 
 
 class Conversation:
@@ -90,6 +94,7 @@ class Conversation:
         self._jitter = jitter
         self.is_ready = False
         self._lingers = False
+        self._acknowledged = 0  # of the connection's bytes, as last seen: a closed one cannot be asked
         self._now_s = asyncio.get_running_loop().time
         self._way: asyncio.Future[_Way] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -154,7 +159,7 @@ class Conversation:
     async def _talk(self, connection: Connection) -> _Way:
         """Pass on what is said until there is a reason to leave; return it."""
         way: asyncio.Future[_Way] = asyncio.get_running_loop().create_future()
-        self._way = way
+        self._way, self._acknowledged = way, 0
         works = {"words": self._hear, "audio": self.sender.run, "mail": self.mail.run, "watch": self._watch}
         around = [
             asyncio.create_task(self._guard(work, connection), name=f"agent {name}")
@@ -182,14 +187,15 @@ class Conversation:
         if not way.owes_end:
             self.attempts.failed()
             logger.warning("the connection to the agent broke (%s %s)", code, reason)
-        self.dialogue.lose_link(self.sender.acknowledged if way.keeps else None)
+        arrived = max(self.sender.acknowledged, self._acknowledged)
+        self.dialogue.lose_link(arrived if way.keeps else None)
         self.sender.lose_link()
         self.mail.lose_link()
         self._tell("dropped", code=code)
 
     async def _part(self, connection: Connection, way: _Way) -> None:
         """Leave a live connection."""
-        is_ended = not way.keeps
+        is_ended = way.is_ended
         if way.owes_end:
             is_ended = await end_session(connection)
         else:
@@ -230,7 +236,7 @@ class Conversation:
                 return await self._attempt()
             except ResumeRefusedError as error:
                 logger.warning("the session cannot be resumed (%s); starting a fresh one", error)
-                self._forget_session(is_ended=True)
+                self._forget_session(is_ended=False)
                 self._tell("refused", code=error.code)
             except VoiceRefusedError:
                 voice, self._hello.voice = self._hello.voice, ""
@@ -283,7 +289,7 @@ class Conversation:
         is_resumed = bool(asked) and ready.session_id in ("", asked)
         session_id, was_ready = asked if is_resumed else ready.session_id, self.attempts.was_ready
         if asked and not is_resumed:
-            self._forget_session(is_ended=True)  # another one was given in its place
+            self._forget_session(is_ended=False)  # another one was given in its place
         self.stay.ready(session_id, self._now_s(), expires_in_s=ready.expires_in_s, is_fresh=not is_resumed)
         self.attempts.ready()
         self.is_ready = True
@@ -307,7 +313,8 @@ class Conversation:
             return
         is_ended = await end_session(connection, within_s=NO_SESSION_S if is_refused else ENDED_S)
         if not self.stay.id:
-            self._tell("unopened")
+            was_told = isinstance(error, AgentError) and (error.code or connection.close_code not in _BROKEN)
+            self._tell("unopened", tail_s=0.0 if is_ended or was_told else LINGER_BILLED_S)
         elif not is_refused:
             self._forget_session(is_ended=is_ended)
 
@@ -344,10 +351,9 @@ class Conversation:
             error = judge_close(_POLICY, "", complaint, phase="live")
         else:
             error = OverError("the server ended the session", advice="start a new conversation")
-        if isinstance(error, LinkError):
-            self._leave(_Way(keeps=event is None and bool(self.stay.id)))
-        else:
-            self._leave(_Way(None if isinstance(error, GoneError) else error))
+        goes_on, is_ended = isinstance(error, LinkError | GoneError), event is not None or error.code in _GONE
+        keeps = isinstance(error, LinkError) and not is_ended and bool(self.stay.id)
+        self._leave(_Way(None if goes_on else error, keeps=keeps, is_ended=is_ended))
 
     def _hear_failure(self, failure: wire.Failure) -> None:
         """An error told in band never ends a session; only the socket's close does."""
@@ -365,6 +371,7 @@ class Conversation:
         leave = None
         while leave is None:
             await asyncio.sleep(WATCH_S)
+            self._acknowledged = connection.progress()[1]
             leave = self._guards.judge(
                 self._now_s(),
                 unheard_s=self.sender.unheard_s,

@@ -345,7 +345,7 @@ class Session:
                 ledger.meter.start(now_s)
                 return
             case "unopened":
-                ledger.meter.stop(now_s)
+                ledger.meter.stop(now_s, tail_s=facts["tail_s"])
             case "gone":
                 if self._left is not None and self._left.stay is conversation.stay:
                     self._left.lapse.cancel()  # it was to linger, and ended by itself
