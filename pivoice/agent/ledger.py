@@ -50,6 +50,8 @@ class Deletion(msgspec.Struct):
     """Address of the server that keeps it."""
     attempts: _Count = 0
     waited_s: _Seconds = 0.0
+    is_granted: bool = False
+    """The server has consented once; it may have been too soon."""
 
 
 class Book(msgspec.Struct):

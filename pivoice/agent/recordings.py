@@ -21,14 +21,15 @@ from pivoice.errors import AgentError
 logger = logging.getLogger(__name__)
 
 # A recording appears 7 to 90 s after its session (API docs, session history). Asked sooner, the server may
-# well consent to delete what is not there yet.
-FIRST_S = 100.0
+# well consent to delete what is not there yet: so its first consent is asked for once more.
+FIRST_S = 2.0
+SURE_S = 100.0
 AFTER_RESTART_S = 35.0  # a session that a crash left open is kept, and billed, for 30 s
 BACKOFF_S = 15.0
 MAX_BACKOFF_S = 900.0
 GIVE_UP_S = DAY_S
 MAX_PENDING = 1000
-_GONE = 410
+_GONE = (404, 410)
 _KEY_REFUSED = (401, 403)
 
 
@@ -125,7 +126,10 @@ class Recordings:
         except AgentError as error:
             self._retry(session_id, str(error))
             return
-        if 200 <= status < 300 or status == _GONE:
+        if 200 <= status < 300 and not deletion.is_granted:
+            deletion.is_granted = True
+            self._due[session_id] = asyncio.get_running_loop().time() + SURE_S
+        elif 200 <= status < 300 or (deletion.is_granted and status in _GONE):
             logger.info("the recording of session %s is deleted", session_id)
             self._forget(session_id)
         elif status in _KEY_REFUSED:
