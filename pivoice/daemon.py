@@ -37,7 +37,9 @@ from pivoice.wake.detector import Detector, WakePolicy
 
 logger = logging.getLogger(__name__)
 
-UPLINK_S = 6.0  # what is kept while the link is made: 5 s of connecting, and the hops around it
+UPLINK_S = (
+    6.0  # between the threads: how long the event loop may stand still; what waits for a link, waits there
+)
 STOP_S = 2.4  # all of stopping; systemd and the user are promised 3 s
 
 

@@ -93,5 +93,5 @@ class UplinkFeed:
         self._uplink.put(self._stream.process(samples))
         if not has_lost and self._uplink.dropped_frames > self._dropped:
             logger.warning(
-                "uplink: the agent takes no sound; what is older than %.1f s is lost", self._uplink.queued_s
+                "uplink: nobody takes the sound; what is older than %.1f s is lost", self._uplink.queued_s
             )
