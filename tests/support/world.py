@@ -54,6 +54,7 @@ class World:
         today: Callable[[], date] = lambda: date(2026, 11, 2),
     ) -> None:
         self.loop = loop
+        plan.json_results = True  # our own tools' answers are JSON
         self.agent = SimulatedAgent(plan)
         self.lines: list[dict[str, Any]] = []
         self._directory = directory
@@ -98,6 +99,9 @@ class World:
             await self._running
         finally:
             await self.agent.stop()
+        if isinstance(self.agent, SimulatedAgent):
+            assert not self.agent.open_sockets, "a socket is left open, and billed"
+            assert not self.agent.violations, self.agent.violations
 
     @property
     def daemon(self) -> Daemon:
