@@ -289,7 +289,7 @@ def test_an_agent_that_takes_nothing_costs_the_oldest_and_one_warning(
 
     assert house.uplink.dropped_frames == pytest.approx(1.5 * WIRE_HZ, abs=1500)
     assert [record.getMessage() for record in caplog.records if record.name.startswith("pivoice")] == [
-        "uplink: the agent takes no sound; what is older than 0.5 s is lost"
+        "uplink: nobody takes the sound; what is older than 0.5 s is lost"
     ]
 
 
