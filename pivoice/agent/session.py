@@ -186,12 +186,14 @@ class Session:
             await asyncio.wait(set(self._closing), timeout=DRAIN_S)
 
     async def close(self) -> None:
-        """End the session and wait for it. Nothing is left behind."""
-        self.end()
-        self._recordings.close()
-        if self._left is not None:
-            self._left.lapse.cancel()
-        await self.drained()
+        """End the session and wait for it, whatever fails on the way. Nothing is left behind."""
+        try:
+            self.end()
+            self._recordings.close()
+            if self._left is not None:
+                self._left.lapse.cancel()
+        finally:
+            await self.drained()
         for task in self._closing:
             task.cancel()
         await asyncio.gather(*self._closing, return_exceptions=True)
@@ -242,8 +244,7 @@ class Session:
             if state == "ready":
                 self._tell_stored_agent(conversation, facts["stored_prompt"])
             self._tell_settings()
-        shown = {key: facts[key] for key in ("id", "code", "reason") if key in facts}
-        self._tell(state, **shown)
+        self._tell(state, **{key: facts[key] for key in ("id", "code", "reason") if key in facts})
         if state in ("ready", "resumed"):
             self._doors.post(turn.SessionReady(self._session, resumed=state == "resumed"))
         elif state == "dropped":

@@ -68,6 +68,18 @@ def test_a_task_of_ours_that_crashes_ends_the_session_before_the_socket(task: st
     test()
 
 
+@scene()
+async def test_books_that_cannot_be_kept_do_not_keep_a_session_from_its_end(s: Scene):
+    await s.ready()
+    s.session._ledger.save = crash_at_once  # type: ignore[method-assign]
+
+    with pytest.raises(RuntimeError):
+        await s.session.close()
+
+    assert ends(s) == 1
+    assert s.agent.bare_closes == 0
+
+
 @pytest.mark.parametrize("at_s", [0.0, 0.05, 0.2, 0.399, 0.41])
 def test_an_end_at_any_moment_of_connecting_leaves_nothing_to_be_billed(at_s: float):
     @scene()
