@@ -128,8 +128,8 @@ class Sender:
 
     def wake(self) -> None:
         """The Uplink has a chunk again: take it, whether or not it can be sent. Loop only."""
+        self._ready.set()  # first: should staging fail, `run` fails by it too, and somebody hears of it
         self._stage()
-        self._ready.set()
 
     async def run(self, connection: Connection) -> None:
         """Send until cancelled.
@@ -198,14 +198,20 @@ class Sender:
         self._history.clear()
 
     def rewind(self) -> None:
-        """Send the last second again, and from now on at real time: the server dropped some of it."""
+        """Send the last second again, and from now on at real time: the server dropped some of it.
+
+        The last second before what it has not seen yet: the complaint took its time to come here, and what
+        was sent meanwhile was dropped as well. What it complains of was acknowledged no sooner.
+        """
         now_s = self._now_s()
         if self.rewinds >= MAX_REWINDS or (self.rewinds and self._pace.wait_s(now_s) > CHUNK_S):
             return  # the complaint is about audio that is already to be sent again
         self.rewinds += 1
         self._pace.rate = 1.0
         self._pace.rest(now_s + REST_S)
-        self._send_again(lambda sent: sent.end > 0 and sent.at_s >= now_s - REWIND_S)
+        under_way = (sent.at_s for sent in self._history if sent.end > self._acknowledged)
+        from_s = next(under_way, now_s) - REWIND_S
+        self._send_again(lambda sent: sent.end > 0 and sent.at_s >= from_s)
         if self.rewinds == 1 and self._on_slow is not None:
             self._on_slow()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from itertools import pairwise
 
 import numpy as np
@@ -73,6 +74,10 @@ class Way:
     async def disconnect(self) -> None:
         self._tasks[-1].cancel()
         await asyncio.wait(self._tasks[-1:])
+
+    def ended(self) -> BaseException | None:
+        """Return what the sender died of."""
+        return self._tasks[-1].exception() if self._tasks[-1].done() else None
 
     async def speak(self, samples: np.ndarray) -> None:
         """Put `samples`, in whole chunks, at real time."""
@@ -353,6 +358,45 @@ def test_after_a_complaint_the_last_second_is_sent_again_at_real_time():
         assert way.sender.rewinds == 1
         assert way.slow == [complained_s]
         speaking.cancel()
+
+    on_the_way(script, rate=2.0)
+
+
+def test_a_complaint_that_came_a_long_way_is_about_more_than_the_last_second():
+    spoken = noise(20.0)
+
+    async def script(way: Way) -> None:
+        speaking = asyncio.create_task(way.speak(spoken))
+        await asyncio.sleep(4.0)
+        way.connect()
+        await asyncio.sleep(2.6)
+        under_way = 60  # chunks: 1.2 s at twice real time
+        way.link.lost_bytes = under_way * 2 * CHUNK_FRAMES
+        await asyncio.sleep(CHUNK_S)
+        before = len(way.link.got)
+
+        way.sender.rewind()
+        await asyncio.sleep(4.0)
+
+        complained_of = way.link.chunks[before - under_way - 1]
+        assert complained_of in way.link.chunks[before:]
+        assert way.link.chunks[before] not in way.link.chunks[: before - under_way - 60]
+        speaking.cancel()
+
+    on_the_way(script, rate=2.0)
+
+
+def test_a_microphone_that_cannot_be_taken_from_ends_the_sender():
+    async def script(way: Way) -> None:
+        way.connect()
+        await asyncio.sleep(1.0)
+        way.uplink.take_whole = lambda _: 1 / 0  # type: ignore[method-assign, assignment, return-value]
+
+        with suppress(ZeroDivisionError):
+            way.sender.wake()
+        await asyncio.sleep(0.1)
+
+        assert isinstance(way.ended(), ZeroDivisionError)
 
     on_the_way(script, rate=2.0)
 
