@@ -8,16 +8,18 @@ stops a conversation.
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from pivoice.config import AgentConfig
 
@@ -60,7 +62,7 @@ class Book(msgspec.Struct):
     day: Day
     behind_s: _Seconds = 0.0
     """How long, while a session was looked at, the clock's date was before the day's."""
-    slow_hosts: dict[str, float] = {}
+    slow_hosts: dict[str, Annotated[float, Meta(ge=1)]] = {}
     """Servers that once complained about audio faster than real time, and the rate they get."""
     deletions: dict[str, Deletion] = {}
     """By session id."""
@@ -81,6 +83,11 @@ class Meter:
         self.day(now_s)
         if self._since_s is None:
             self._since_s = now_s
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a session is being counted."""
+        return self._since_s is not None
 
     def stop(self, now_s: float, *, tail_s: float = 0.0) -> None:
         """The session is closed; the server bills `tail_s` more. Nothing when none was open."""
@@ -151,8 +158,9 @@ class Ledger:
         beside = self._path.with_name(self._path.name + ".new")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _check_is_file(self._path)
             with open(beside, "wb", opener=_open_private) as file:
-                file.write(msgspec.json.encode(self.book))
+                file.write(msgspec.json.encode(self._if_cut_off()))
             beside.replace(self._path)
         except OSError as error:
             if not self._has_warned:
@@ -162,6 +170,13 @@ class Ledger:
                     self._path,
                     error.strerror,
                 )
+
+    def _if_cut_off(self) -> Book:
+        """Return the book to be found after a crash now: what is open is billed until it lapses."""
+        if not self.meter.is_open:
+            return self.book
+        day = structs.replace(self.book.day, open_s=self.book.day.open_s + LINGER_BILLED_S)
+        return structs.replace(self.book, day=day)
 
     def save_if_due(self, now_s: float) -> None:
         """Write the file if it is `SAVE_EVERY_S` old."""
@@ -183,20 +198,28 @@ def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
+def _check_is_file(path: Path) -> None:
+    """Raise an OSError where `path` is there and no file: it must be neither read nor replaced."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is not a file")
+
+
 def _read(path: Path | None) -> Book | None:
-    """Return what the file holds; None when there is none. One that is no ledger is put aside."""
+    """Return what the file holds; None when there is none. One that is no ledger is put aside.
+
+    What is no file at all (a directory, /dev/null) is somebody else's, and stays.
+    """
     if path is None:
         return None
+    kept = "left where it is"
     try:
+        _check_is_file(path)
         return msgspec.json.decode(path.read_bytes(), type=Book)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError, UnicodeError) as error:
-        aside = path.with_name(path.name + ".bad")
-        try:
-            path.replace(aside)
-            kept = f"kept as {aside}"
-        except OSError:
-            kept = "left where it is"
+    except (OSError, msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        with suppress(OSError):
+            _check_is_file(path)
+            kept = f"kept as {path.replace(path.with_name(path.name + '.bad'))}"
         logger.warning("cannot use the ledger %s (%s; %s); today's minutes begin anew", path, error, kept)
         return None

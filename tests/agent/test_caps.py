@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pivoice.agent.ledger import LINGER_BILLED_S
 from pivoice.turn import events
 from tests.agent.scene import Scene, noise, scene, settle
 
@@ -72,7 +73,7 @@ def test_what_is_open_is_written_down_every_fifteen_seconds(tmp_path: Path):
         seen = []
         for _ in range(4):
             await settle(15.5)
-            seen.append(json.loads(path.read_bytes())["day"]["open_s"])
+            seen.append(json.loads(path.read_bytes())["day"]["open_s"] - LINGER_BILLED_S)
 
         assert [round(each / 15) for each in seen] == [1, 2, 3, 4]
 

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-from pivoice.agent.ledger import SAVE_EVERY_S, Book, Day, Deletion, Ledger, Meter, ledger_path
+from pivoice.agent.ledger import (
+    LINGER_BILLED_S,
+    SAVE_EVERY_S,
+    Book,
+    Day,
+    Deletion,
+    Ledger,
+    Meter,
+    ledger_path,
+)
 from pivoice.config import AgentConfig
 
 MAY_1, MAY_2 = date(2026, 5, 1), date(2026, 5, 2)
@@ -161,6 +171,16 @@ def test_the_cap_holds_over_a_restart(tmp_path: Path):
     assert new_ledger(path, daily_minutes=1).meter.is_spent(0.0)
 
 
+def test_a_session_cut_off_by_a_crash_is_counted_until_the_server_gives_it_up(tmp_path: Path):
+    path = tmp_path / "ledger.json"
+    ledger = new_ledger(path)
+    ledger.meter.start(0.0)
+    ledger.save(10.0)  # and a power cut
+
+    assert new_ledger(path).meter.day(0.0).open_s == 10.0 + LINGER_BILLED_S
+    assert ledger.meter.day(10.0).open_s == 10.0
+
+
 def test_the_cap_does_not_hold_over_a_restart_on_another_day(tmp_path: Path):
     path = tmp_path / "ledger.json"
     ledger = new_ledger(path, daily_minutes=1)
@@ -179,6 +199,8 @@ def test_the_cap_does_not_hold_over_a_restart_on_another_day(tmp_path: Path):
         b'{"day": {"date": "yesterday"}}',
         b'{"day": {"date": "2026-05-01", "open_s": -5}}',
         b'{"day": {"date": "2026-05-01", "open_s": "many"}}',
+        b'{"day": {"date": "2026-05-01"}, "slow_hosts": {"agents.example.org": 0}}',
+        b'{"x":' + b"[" * 100_000,
         b"\xff\xfe\x00",
     ],
 )
@@ -195,6 +217,23 @@ def test_a_broken_file_is_put_aside_and_told_once(
     assert (tmp_path / "ledger.json.bad").read_bytes() == text
     assert json.loads(path.read_bytes())["day"]["open_s"] == 0
     assert [str(path) in each.message for each in caplog.records if each.levelno == logging.WARNING] == [True]
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("/dev/null")])
+def test_what_is_no_file_is_left_where_it_is(
+    make: Callable[[Path], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    path = tmp_path / "ledger.json"
+    make(path)
+
+    ledger = new_ledger(path)
+    ledger.meter.start(0.0)
+    ledger.save(1.0)
+
+    assert not path.is_file()
+    assert [each.name for each in tmp_path.iterdir()] == ["ledger.json"]
+    assert "not a file; left where it is" in caplog.text
+    assert "cannot write" in caplog.text
 
 
 def test_a_file_that_cannot_be_written_is_told_once_and_the_count_goes_on(
@@ -233,6 +272,7 @@ def test_a_ledger_is_not_read_before_it_is_needed(tmp_path: Path):
     successor = new_ledger(path)  # a reload makes it while the old one still writes
     old = new_ledger(path)
     old.meter.start(0.0)
+    old.meter.stop(30.0)
     old.save(30.0)
 
     assert successor.meter.day(0.0).open_s == 30.0
