@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
+import math
 import socket
 import ssl
 import sys
@@ -97,9 +98,11 @@ class Connection:
         self._is_dead = False
         self._pulse = asyncio.create_task(self._feel_pulse(), name="agent pulse")
         self._received = 0
-        self._sent_bytes = 0
         self.close_code = 0
         self.close_reason = ""
+        self.arrived_at_most: float = math.inf
+        """Of the bytes sent; known of a link that died without a word. What the kernel was told is no proof
+        then: whoever stands in between acknowledges what never got to the server."""
 
     async def send(self, message: wire.ClientMessage) -> None:
         """Send one message; waits while the socket's buffer is full.
@@ -111,7 +114,7 @@ class Connection:
             logger.debug("> %s", type(message).__name__)
         try:
             frame = wire.encode(message)
-            self._sent_bytes += len(frame) + _HEADER_BYTES
+            self._socket.sent_bytes += len(frame) + _HEADER_BYTES
             await self._socket.send(frame, text=True)
         except ConnectionClosed as error:
             raise LinkError("the connection to the agent is closed") from error
@@ -153,7 +156,7 @@ class Connection:
             with suppress(OSError):
                 answer = fcntl.ioctl(raw.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
                 waiting += int.from_bytes(answer, sys.byteorder)
-        return self._sent_bytes, self._sent_bytes - waiting
+        return self._socket.sent_bytes, self._socket.sent_bytes - waiting
 
     async def close(self, code: int = 1000) -> None:
         """Close, waiting at most `2 * CLOSE_TIMEOUT_S` for the server to agree. Never raises."""
@@ -190,6 +193,7 @@ class Connection:
                     continue
                 if not await self._socket.answers(PONG_S):
                     self._is_dead = True
+                    self.arrived_at_most = self._socket.sent_when_heard
                     self.abort()
                     return
         except Exception:  # a link without a pulse must not live on
@@ -206,11 +210,12 @@ class Connection:
 
 
 class _Socket(ClientConnection):
-    """The library's connection, which also knows when the last byte came."""
+    """The library's connection, which also knows when the last byte came, and what was sent by then."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.heard_s = asyncio.get_running_loop().time()
+        self.sent_bytes = self.sent_when_heard = 0
         self._has_moved = asyncio.Event()
 
     async def answers(self, within_s: float) -> bool:
@@ -227,6 +232,7 @@ class _Socket(ClientConnection):
 
     def data_received(self, data: bytes) -> None:
         self.heard_s = asyncio.get_running_loop().time()
+        self.sent_when_heard = self.sent_bytes
         self._has_moved.set()
         super().data_received(data)
 

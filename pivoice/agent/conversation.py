@@ -187,9 +187,9 @@ class Conversation:
         if not way.owes_end:
             self.attempts.failed()
             logger.warning("the connection to the agent broke (%s %s)", code, reason)
-        arrived = max(self.sender.acknowledged, self._acknowledged)
+        arrived = min(max(self.sender.acknowledged, self._acknowledged), connection.arrived_at_most)
         self.dialogue.lose_link(arrived if way.keeps else None)
-        self.sender.lose_link()
+        self.sender.lose_link(arrived_at_most=connection.arrived_at_most)
         self.mail.lose_link()
         self._tell("dropped", code=code)
 

@@ -117,7 +117,7 @@ class Dialogue:
         """Whether nobody speaks, and nothing is being done, waits, or is due: a session may be changed."""
         return self._is_user_speaking is not True and self.outbox.is_idle(self._now_s())
 
-    def lose_link(self, acknowledged: int | None = None) -> None:
+    def lose_link(self, acknowledged: float | None = None) -> None:
         """The socket died. The reply in flight will never be completed: what there is of it plays out.
 
         `acknowledged`: as of `Outbox.link_dropped`.

@@ -151,7 +151,7 @@ class Outbox:
         self._says.clear()
         self.link_dropped(None)
 
-    def link_dropped(self, acknowledged: int | None) -> None:
+    def link_dropped(self, acknowledged: float | None) -> None:
         """The reply in flight is gone; calls are still pending on the server's side.
 
         What ends beyond `acknowledged`, of the connection's bytes, never arrived: it is sent again.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -171,12 +172,14 @@ class Sender:
         """How many bytes of the present (or the last) connection are known to have arrived."""
         return self._acknowledged
 
-    def lose_link(self) -> None:
+    def lose_link(self, *, arrived_at_most: float = math.inf) -> None:
         """The connection is gone: what never reached the other end is sent again on the next one.
 
-        A link that dies without a word swallows seconds of speech before anybody notices.
+        A link that dies without a word swallows seconds of speech before anybody notices. `arrived_at_most`:
+        of its bytes, where the acknowledged ones cannot be believed.
         """
-        self._send_again(lambda sent: sent.end > self._acknowledged)
+        arrived = min(self._acknowledged, arrived_at_most)
+        self._send_again(lambda sent: sent.end > arrived)
         self._forget_link()
 
     def lose_session(self) -> None:

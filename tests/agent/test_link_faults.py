@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from pivoice.turn import events
-from tests.agent.scene import Scene, noise, scene, settle
+from tests.agent.scene import RATE_HZ, Scene, noise, scene, settle
 
 # --- what a close, or a complaint before it, means in a live session ---
 
@@ -176,3 +176,19 @@ async def test_a_link_that_dies_without_a_word_is_resumed(s: Scene):
 
     assert again.resumed
     assert s.time_of(again) < 14
+
+
+@scene(silent_after_s=2.0, deaf=True)
+async def test_words_that_a_silent_link_swallowed_reach_the_resumed_session(s: Scene):
+    """The kernel of whoever stands in between acknowledges them, and the server never reads them."""
+    spoken = noise(12.0)
+    await s.ready()
+    s.speak(spoken)
+
+    await s.event(events.SessionReady, count=2)
+    await settle(20.0)
+
+    received = s.received().tobytes()
+    chunks = {at: spoken[at : at + 960].tobytes() for at in range(0, len(spoken), 960)}
+    missing = [at / RATE_HZ for at, chunk in chunks.items() if chunk not in received]
+    assert not missing, f"from {missing[0]} s to {missing[-1]} s nothing arrived"
