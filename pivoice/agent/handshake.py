@@ -60,4 +60,5 @@ async def shake_hands(connection: Connection, hello: Hello, *, session_id: str) 
                 judge(event, is_resume=bool(session_id), has_voice=bool(hello.voice))
                 complaint = event
     phase: Phase = "resume" if session_id else "connect"
-    raise judge_close(connection.close_code, connection.close_reason, complaint, phase=phase)
+    code, reason = connection.close_code, connection.close_reason
+    raise judge_close(code, reason, complaint, phase=phase, has_voice=bool(hello.voice))

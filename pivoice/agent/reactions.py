@@ -105,19 +105,20 @@ def judge(failure: wire.Failure, *, is_resume: bool, has_voice: bool) -> None:
             raise ResumeRefusedError(failure.message or failure.code, code=failure.code)
         return
     reaction = row.resume if is_resume else row.connect
-    words = f"{failure.param} {failure.message}".lower().replace("voice_focus", "")
-    if reaction is _SETTINGS and has_voice and "voice" in words:
+    if reaction is _SETTINGS and has_voice and _names_voice(f"{failure.param} {failure.message}"):
         raise VoiceRefusedError(failure.message, code=failure.code)
     error = _error(reaction, row.told, failure, is_resume=is_resume)
     if error is not None:
         raise error
 
 
-def judge_close(code: int, reason: str, complaint: wire.Failure | None, *, phase: Phase) -> AgentError:
+def judge_close(
+    code: int, reason: str, complaint: wire.Failure | None, *, phase: Phase, has_voice: bool = False
+) -> AgentError:
     """Return what the close of a socket means, without a `session.ended` before it.
 
     LinkError: connect again, resuming the session if there is one. GoneError: begin a fresh one.
-    AuthError, AgentError: stop. `complaint` is the last that came on this socket. A close by policy
+    VoiceRefusedError: ask again without a voice. AuthError, AgentError: stop. `complaint` is the last that came on this socket. A close by policy
     (1008) is judged by it; any other by its code, unless the complaint was that the session is over.
     """
     said = (complaint.message or complaint.code) if complaint is not None else ""
@@ -129,6 +130,9 @@ def judge_close(code: int, reason: str, complaint: wire.Failure | None, *, phase
     if code != _POLICY and not is_over:
         return LinkError(told, advice=_ADVICE[_RETRY])
     known = complaint if complaint is not None and complaint.code in TABLE else _read_reason(reason)
+    says_settings = known is None or TABLE[known.code].connect is _SETTINGS
+    if phase == "connect" and has_voice and says_settings and _names_voice(reason):
+        return VoiceRefusedError(told, code=known.code if known else "")
     if known is not None:
         row = TABLE[known.code]
         error = _error(_of(row, phase), row.told, known, is_resume=phase == "resume")
@@ -139,6 +143,10 @@ def judge_close(code: int, reason: str, complaint: wire.Failure | None, *, phase
     if phase == "resume":
         return ResumeRefusedError(told)
     return AgentError(told, advice="check the key and the [agent] settings")
+
+
+def _names_voice(words: str) -> bool:
+    return "voice" in words.lower().replace("voice_focus", "").replace("voice focus", "")
 
 
 def _of(row: Row, phase: Phase) -> Reaction:

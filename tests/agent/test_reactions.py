@@ -78,6 +78,18 @@ def test_a_voice_that_is_not_known_can_be_left_out(said: str, param: str):
     assert judged(failure, has_voice=False) is AgentError
 
 
+@pytest.mark.parametrize("reason", ["Invalid voice 'ivy'", "invalid_value: session.output.voice"])
+def test_a_voice_that_only_the_close_complains_of_can_be_left_out(reason: str):
+    def kind(reason: str, *, has_voice: bool = True, phase: reactions.Phase = "connect") -> type[AgentError]:
+        return type(judge_close(1008, reason, None, phase=phase, has_voice=has_voice))
+
+    assert kind(reason) is VoiceRefusedError
+    assert kind(reason, has_voice=False) is AgentError
+    assert kind(reason, phase="resume") is ResumeRefusedError
+    assert kind("invalid_value: voice_focus") is AgentError
+    assert kind("unauthorized for voice agents") is AuthError
+
+
 def test_a_refused_voice_focus_is_not_a_refused_voice():
     failure = complaint("invalid_value", "must be at most 1", "session.input.voice_focus_threshold")
 
