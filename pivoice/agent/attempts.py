@@ -6,6 +6,7 @@ RESUME_WINDOW_S = 25.0  # the server keeps a dropped session for 30 s; a later a
 MAX_RECONNECTS = 5  # a client without a cap made nine attempts in 2.4 s, each of them billed
 BACKOFF_S = 0.25
 MAX_BACKOFF_S = 4.0
+HELD_S = RESUME_WINDOW_S / MAX_RECONNECTS  # a link that breaks sooner was worth nothing, whatever came over it
 
 
 class Attempts:
@@ -16,21 +17,30 @@ class Attempts:
         """When the link was lost, or left to linger; None while it holds, and before it was there."""
         self.was_ready = False
         self._failed = 0
+        self._ready_s = 0.0
+        self._has_replied = False
 
     def failed(self) -> int:
-        """One came to nothing, or broke before it was worth anything; return how many in a row."""
+        """One came to nothing; return how many in a row."""
         self._failed += 1
         return self._failed
 
-    def ready(self) -> None:
+    def ready(self, now_s: float) -> None:
         """One got there. After a drop that proves little yet: a storm of reconnects would be billed."""
         if not self.was_ready:
             self._failed = 0
         self.was_ready, self.dropped_s = True, None
+        self._ready_s, self._has_replied = now_s, False
 
-    def proved(self) -> None:
-        """The link is worth something: a reply came over it."""
-        self._failed = 0
+    def replied(self) -> None:
+        """A reply came over the link. It is worth something if it also holds: a server may die of each reply."""
+        self._has_replied = True
+
+    def broke(self, now_s: float) -> None:
+        """The link broke; those before it count no more if it was worth something."""
+        if self._has_replied and now_s - self._ready_s >= HELD_S:
+            self._failed = 0
+        self.failed()
 
     def is_enough(self, now_s: float) -> bool:
         """Whether to give up."""

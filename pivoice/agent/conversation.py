@@ -185,7 +185,7 @@ class Conversation:
         self.attempts.dropped_s = self._now_s()
         code, reason = connection.close_code, connection.close_reason
         if not way.owes_end:
-            self.attempts.failed()
+            self.attempts.broke(self._now_s())
             logger.warning("the connection to the agent broke (%s %s)", code, reason)
         arrived = min(max(self.sender.acknowledged, self._acknowledged), connection.arrived_at_most)
         self.dialogue.lose_link(arrived if way.keeps else None)
@@ -291,7 +291,7 @@ class Conversation:
         if asked and not is_resumed:
             self._forget_session(is_ended=False)  # another one was given in its place
         self.stay.ready(session_id, self._now_s(), expires_in_s=ready.expires_in_s, is_fresh=not is_resumed)
-        self.attempts.ready()
+        self.attempts.ready(self._now_s())
         self.is_ready = True
         if not is_resumed:
             if was_ready:
@@ -340,7 +340,7 @@ class Conversation:
                     if event.final:
                         self.sender.transcribed()
                 case wire.ReplyStarted():
-                    self.attempts.proved()
+                    self.attempts.replied()
             self.dialogue.hear(event)
         if self._now_s() - complained_s >= COMPLAINT_S:
             complaint = None

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from pivoice.agent.attempts import HELD_S, Attempts
 from pivoice.turn import events
 from tests.agent.scene import RATE_HZ, Scene, noise, scene, settle
 
@@ -176,6 +177,28 @@ async def test_a_link_that_dies_without_a_word_is_resumed(s: Scene):
 
     assert again.resumed
     assert s.time_of(again) < 14
+
+
+@pytest.mark.parametrize(
+    ("held_s", "has_replied", "links"),
+    [(0.1, True, 6), (60.0, False, 6), (HELD_S - 0.1, True, 6), (HELD_S, True, 100)],
+    ids=["it dies of each reply", "nothing comes of any", "a little longer", "it holds for a while"],
+)
+def test_only_a_link_that_was_worth_something_allows_for_more_attempts(
+    held_s: float, has_replied: bool, links: int
+):
+    attempts, now_s, count = Attempts(dropped_s=None), 0.0, 0
+
+    while count < 100 and not attempts.is_enough(now_s):
+        attempts.ready(now_s)
+        count += 1
+        if has_replied:
+            attempts.replied()
+        now_s += held_s
+        attempts.dropped_s = now_s
+        attempts.broke(now_s)
+
+    assert count == links
 
 
 @scene(silent_after_s=2.0, deaf=True)
