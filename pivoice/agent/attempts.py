@@ -6,7 +6,7 @@ RESUME_WINDOW_S = 25.0  # the server keeps a dropped session for 30 s; a later a
 MAX_RECONNECTS = 5  # a client without a cap made nine attempts in 2.4 s, each of them billed
 BACKOFF_S = 0.25
 MAX_BACKOFF_S = 4.0
-HELD_S = RESUME_WINDOW_S / MAX_RECONNECTS  # a link that breaks sooner was worth nothing, whatever came over it
+HELD_S = RESUME_WINDOW_S / MAX_RECONNECTS  # a link that breaks sooner was worth nothing
 
 
 class Attempts:
@@ -33,7 +33,7 @@ class Attempts:
         self._ready_s, self._has_replied = now_s, False
 
     def replied(self) -> None:
-        """A reply came over the link. It is worth something if it also holds: a server may die of each reply."""
+        """A reply came over the link, which is worth something if it also holds: a server may die of each."""
         self._has_replied = True
 
     def broke(self, now_s: float) -> None:

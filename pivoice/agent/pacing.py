@@ -11,7 +11,7 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -187,14 +187,7 @@ class Sender:
 
         As far back as the user spoke without a long pause, not all that was ever left unanswered.
         """
-        first = latest = len(self._history)
-        gap_s = UNANSWERED_S
-        for index in range(len(self._history) - 1, -1, -1):
-            if (latest - index) * CHUNK_S > gap_s:
-                break
-            if self._history[index].chunk.sound is Sound.VOICED:
-                first = latest = index
-                gap_s = UTTERANCE_GAP_S
+        first = self._find_words()
         if first < len(self._history):
             first_s = self._history[max(0, first - GUARD_CHUNKS)].at_s
             self._send_again(lambda sent: sent.at_s >= first_s)
@@ -295,6 +288,22 @@ class Sender:
         self._warn_of_loss()
         self._ready.set()
 
+    def _find_words(self) -> int:
+        """Return where in the history the last words begin; its length when there are none.
+
+        Who speaks at once, before the room is known, is not clearly a voice: what is unsure right before one
+        belongs to it, and where there is no voice at all it stands for one.
+        """
+        sounds = [sent.chunk.sound for sent in self._history]
+        most, unsure = round(UNANSWERED_S / CHUNK_S), (Sound.VOICED, Sound.UNSURE)
+        recent = range(len(sounds) - 1, max(-1, len(sounds) - 1 - most), -1)
+        for kinds in ((Sound.VOICED,), unsure):
+            latest = next((index for index in recent if sounds[index] in kinds), None)
+            if latest is not None:
+                first = _find_begin(sounds, latest, (Sound.VOICED,), round(UTTERANCE_GAP_S / CHUNK_S))
+                return max(first - most, _find_begin(sounds, first, unsure, GUARD_CHUNKS))
+        return len(sounds)
+
     def _forget_before(self, time_s: float) -> None:
         while self._history and self._history[0].at_s < time_s:
             self._history.popleft()
@@ -312,3 +321,14 @@ class Sender:
                 "the agent takes no sound: of what is older than %g s the silence is lost, then all of it",
                 BACKLOG_S,
             )
+
+
+def _find_begin(sounds: Sequence[Sound], latest: int, kinds: Collection[Sound], gap: int) -> int:
+    """Return the first index of what ends at `latest` and is of `kinds`, with gaps of up to `gap` others."""
+    first = latest
+    for index in range(latest - 1, -1, -1):
+        if first - index > gap:
+            break
+        if sounds[index] in kinds:
+            first = index
+    return first

@@ -441,6 +441,27 @@ def test_words_that_were_not_transcribed_go_to_a_session_that_knows_nothing():
     on_the_way(script, rate=4.0)
 
 
+@pytest.mark.parametrize("name", ["user_weather", "user_barge", "user_wake_time"])
+def test_words_spoken_at_once_go_whole_to_a_session_that_knows_nothing(name: str):
+    spoken = words(name)
+    onset = int(np.argmax(np.abs(spoken) > 800)) // CHUNK_FRAMES * CHUNK_FRAMES
+    spoken = spoken[onset : onset + CHUNK_FRAMES * ((len(spoken) - onset) // CHUNK_FRAMES)]
+
+    async def script(way: Way) -> None:
+        way.connect()
+        await way.speak(np.concatenate([spoken, np.zeros(RATE_HZ, np.int16)]))
+        await way.disconnect()
+
+        way.sender.lose_link()
+        way.sender.lose_session()
+        way.connect()
+        await asyncio.sleep(4.0)
+
+        assert spoken.tobytes() in b"".join(way.link.chunks)
+
+    on_the_way(script, rate=4.0)
+
+
 def test_a_session_that_knows_nothing_is_not_told_of_silence():
     async def script(way: Way) -> None:
         way.connect()
