@@ -118,8 +118,9 @@ def judge_close(
     """Return what the close of a socket means, without a `session.ended` before it.
 
     LinkError: connect again, resuming the session if there is one. GoneError: begin a fresh one.
-    VoiceRefusedError: ask again without a voice. AuthError, AgentError: stop. `complaint` is the last that came on this socket. A close by policy
-    (1008) is judged by it; any other by its code, unless the complaint was that the session is over.
+    VoiceRefusedError: ask again without a voice. AuthError, AgentError: stop. `complaint` is the last that
+    came on this socket. A close by policy (1008) is judged by it; any other by its code, unless the
+    complaint was that the session is over.
     """
     said = (complaint.message or complaint.code) if complaint is not None else ""
     told = f"the server closed the connection{'' if phase == 'live' else ' before it was ready'} "
@@ -130,6 +131,8 @@ def judge_close(
     if code != _POLICY and not is_over:
         return LinkError(told, advice=_ADVICE[_RETRY])
     known = complaint if complaint is not None and complaint.code in TABLE else _read_reason(reason)
+    if known is None and complaint is not None and not complaint.code:
+        known = _read_reason(complaint.message)  # a bare "error" has no more than a message
     says_settings = known is None or TABLE[known.code].connect is _SETTINGS
     if phase == "connect" and has_voice and says_settings and _names_voice(reason):
         return VoiceRefusedError(told, code=known.code if known else "")

@@ -78,6 +78,11 @@ def test_a_voice_that_is_not_known_can_be_left_out(said: str, param: str):
     assert judged(failure, has_voice=False) is AgentError
 
 
+@pytest.mark.parametrize("said", ["Unauthorized", "the API key is not valid"])
+def test_a_complaint_without_a_code_explains_a_close_by_policy(said: str):
+    assert type(judge_close(1008, "", complaint("", said), phase="connect")) is AuthError
+
+
 @pytest.mark.parametrize("reason", ["Invalid voice 'ivy'", "invalid_value: session.output.voice"])
 def test_a_voice_that_only_the_close_complains_of_can_be_left_out(reason: str):
     def kind(reason: str, *, has_voice: bool = True, phase: reactions.Phase = "connect") -> type[AgentError]:
