@@ -117,6 +117,8 @@ class Daemon:
         self._running_tools: set[asyncio.Task[None]] = set()
         self._shown: tuple[object, ...] = ()
         self._turns = 0
+        self._obstacle = ""
+        """Why the last attempt to connect came to nothing."""
 
     # --- life ---
 
@@ -209,6 +211,8 @@ class Daemon:
 
     def _observe(self, kind: str, facts: dict[str, object]) -> None:
         line = {"event": kind, "time_s": round(self._loop.time(), 4), **facts}
+        if kind == "session":
+            self._obstacle = str(facts.get("reason", self._obstacle))
         for latency in self.latencies.observe(line):
             self.control.publish({"event": "latency", "time_s": line["time_s"], **latency})
         self.control.publish(line)
@@ -266,7 +270,10 @@ class Daemon:
             and "no_network" in self.turn.conditions
             and isinstance(event, events.DeadlinePassed)
         ):
-            logger.error("no conversation: the agent was not ready in %g s", self.config.turn.connect_s)
+            why = f": {self._obstacle}" if self._obstacle else ""
+            logger.error(
+                "no conversation: the agent was not ready in %g s%s", self.config.turn.connect_s, why
+            )
         self._show(cause=type(event).__name__)
 
     def _perform(self, action: actions.Action) -> None:
@@ -274,6 +281,7 @@ class Daemon:
             case actions.Chime(name):
                 self.mouth.chime(name)
             case actions.Connect(session):
+                self._obstacle = ""
                 self.session.open(session)
             case actions.End():
                 self.session.end()
