@@ -57,10 +57,11 @@ _library_logger.setLevel(logging.WARNING)  # its DEBUG shows the Authorization h
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 0.5  # one round trip; a shutdown has little more
 # A link that says nothing for PING_S is pinged, and given up when PONG_S later there is still not one byte:
-# 9 s at most after the last one, wherever in between it died, and the socket is let go at once, without the
+# 6 s at most after the last one, wherever in between it died, and the socket is let go at once, without the
 # close handshake that nobody would answer. A live link has 5 s for a round trip; what waits to be sent before
-# the ping is bounded by the sender.
-PING_S = 4.0
+# the ping is bounded by the sender. A pong is also the proof that what was sent before it arrived: of a link
+# that died, at most PING_S and a round trip of sound go up twice.
+PING_S = 1.0
 PONG_S = 5.0
 UNACKED_MS = 8_000  # the kernel gives the link up when sent audio stays unacknowledged this long
 MAX_MESSAGE_CHARS = 2**24  # a whole reply may come in one message: 60 s are 4 MB in base64

@@ -112,7 +112,7 @@ def test_a_link_that_falls_silent_is_found_within_ten_seconds(server: Server, al
 
         assert await receiving - alive_s <= FOUND_WITHIN_S
         assert connection.close_code == 1006
-        assert connection.close_reason == "no sign of life for 9 s"
+        assert connection.close_reason == "no sign of life for 6 s"
 
     linked(server, test)
 
