@@ -126,6 +126,8 @@ class Recordings:
         except AgentError as error:
             self._retry(session_id, str(error))
             return
+        if session_id not in self._ledger.book.deletions:
+            return  # given up meanwhile
         if 200 <= status < 300 and not deletion.is_granted:
             deletion.is_granted = True
             self._due[session_id] = asyncio.get_running_loop().time() + SURE_S
@@ -147,8 +149,9 @@ class Recordings:
     def _retry(self, session_id: str, reason: str) -> None:
         """Ask again later, or give up for good."""
         deletion = self._ledger.book.deletions.get(session_id)
-        if deletion is None:
-            return  # given up meanwhile
+        if deletion is None:  # given up meanwhile
+            self._due.pop(session_id, None)
+            return
         if deletion.waited_s >= GIVE_UP_S:
             self._give_up(session_id, f"for a day, {reason}")
             return

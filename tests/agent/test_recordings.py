@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pivoice.agent.recordings import GIVE_UP_S, MAX_BACKOFF_S, rest_address
+from pivoice.agent import rest
+from pivoice.agent.recordings import GIVE_UP_S, MAX_BACKOFF_S, MAX_PENDING, rest_address
 from pivoice.config import AgentConfig
 from pivoice.turn import events
 from tests.agent.scene import Scene, scene, settle
@@ -229,3 +230,28 @@ async def test_a_session_id_cannot_lead_elsewhere(s: Scene):
 
     asked = next(str(each["type"]) for each in s.agent.events if str(each["type"]).startswith("DELETE"))
     assert asked == "DELETE /v1/sessions/..%2Ftoken%3Fx%3Dy%23z"
+
+
+def test_a_recording_given_up_while_it_is_asked_for_is_asked_for_no_more(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    @scene(config=WANTED)
+    async def test(s: Scene):
+        asked: list[str] = []
+
+        async def consent(method: str, url: str, **_: object) -> rest.Answer:
+            asked.append(f"{method} {url}")
+            for number in range(MAX_PENDING + 1):
+                s.session._recordings.session_began(f"later {number}")
+            return rest.Answer(200, b"")
+
+        monkeypatch.setattr(rest, "request", consent)
+        await short_conversation(s)
+        await settle(300)
+
+        assert len(asked) == 1
+        assert s.session.status()["deletions_pending"] == MAX_PENDING
+
+    test()
+
+    assert not [each for each in caplog.records if each.exc_info]
