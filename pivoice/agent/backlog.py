@@ -81,22 +81,26 @@ class Backlog:
             self.skipped += 1
 
     def _make_room(self) -> None:
+        for spared in (self._pause, self._guard):
+            if len(self._chunks) > self._capacity:
+                self._drop_silence(spared)
         while len(self._chunks) > self._capacity:
-            for spared in (self._pause, self._guard):
-                index = self._find_silence(spared)
-                if index is not None:
-                    del self._chunks[index]
-                    self.dropped_silence += 1
-                    break
-            else:
-                self._chunks.popleft()
-                self.dropped += 1
+            self._chunks.popleft()
+            self.dropped += 1
 
-    def _find_silence(self, spared: int) -> int | None:
-        """Return the oldest silent chunk after `spared` others, and before the guard of the next voice."""
-        run = self._silent_run
-        for index, chunk in enumerate(self._chunks):
+    def _drop_silence(self, spared: int) -> None:
+        """Drop what is too much, as far as it is silence after `spared` others, before the next voice's guard.
+
+        The oldest first, and in one pass: after a reconnect half a minute may be put back at once.
+        """
+        excess, run = len(self._chunks) - self._capacity, self._silent_run
+        kept: deque[Chunk] = deque()
+        for chunk in self._chunks:
             run = run + 1 if chunk.is_silent else 0
-            if run > spared + self._guard and index >= self._guard:
-                return index - self._guard
-        return None
+            if excess and run > spared + self._guard and len(kept) >= self._guard:
+                del kept[len(kept) - self._guard]
+                run -= 1
+                excess -= 1
+                self.dropped_silence += 1
+            kept.append(chunk)
+        self._chunks = kept

@@ -229,6 +229,30 @@ def test_over_its_capacity_the_oldest_silence_goes_first_and_then_the_oldest_aud
     assert (backlog.dropped_silence, backlog.dropped) == (6, 2)
 
 
+class LookedAt(Chunk):
+    """A chunk that counts how often its kind is asked for."""
+
+    times = 0
+
+    @property
+    def is_silent(self) -> bool:
+        LookedAt.times += 1
+        return super().is_silent
+
+
+def test_half_a_minute_put_back_over_a_full_backlog_does_not_hold_up_the_loop():
+    backlog = Backlog(capacity=750, pause=25, guard=5)
+    half_a_minute = [LookedAt(b"", SILENT if number % 100 < 40 else VOICED) for number in range(750)]
+    for chunk in half_a_minute:
+        backlog.add(chunk)
+    LookedAt.times = 0
+
+    backlog.put_back(half_a_minute)
+
+    assert len(backlog) == 750
+    assert LookedAt.times <= 2 * 1500
+
+
 @given(st.text("suv", max_size=80), st.integers(5, 30))
 def test_a_full_backlog_loses_speech_only_when_no_spare_silence_is_left(sounds: str, capacity: int):
     backlog = backlog_of(sounds, capacity=capacity)
