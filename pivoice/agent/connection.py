@@ -66,6 +66,7 @@ PONG_S = 5.0
 UNACKED_MS = 8_000  # the kernel gives the link up when sent audio stays unacknowledged this long
 MAX_MESSAGE_CHARS = 2**24  # a whole reply may come in one message: 60 s are 4 MB in base64
 MAX_FRAME_BYTES = 2 * MAX_MESSAGE_CHARS  # beyond this the library closes (1009): memory is bounded
+REPEAT_S = 60.0  # the log hears of each kind of complaint no oftener than this
 _YIELD_EVERY = 64  # messages of a burst handled before other tasks get a turn
 _MAX_FAULT_KINDS = 64
 _HEADER_BYTES = 8  # of a masked frame of 126 to 65535 bytes
@@ -74,19 +75,39 @@ _BROKEN = {1002: "broken frame", 1007: "text that is not UTF-8", 1009: "oversize
 
 
 class Faults:
-    """What the server sent that could not be used, counted per kind and logged once per kind."""
+    """What goes wrong in the talk with the server, counted per kind; never told as often as it happens."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
+        """What the server sent that could not be used; each kind is told once."""
+        self.complaints: Counter[str] = Counter()
+        """What the server said was wrong with us, by code; each is told once in `REPEAT_S`."""
+        self._told: dict[str, tuple[float, int]] = {}  # by code: when, and how many there were by then
 
     def count(self, kind: str, detail: str) -> None:
+        kind = _bounded(self.counts, kind)
         if kind not in self.counts:
-            if len(self.counts) >= _MAX_FAULT_KINDS:
-                kind = "others"
-            if kind not in self.counts:
-                logger.warning("the agent's server sent something unusable, ignored: %s", kind)
-                logger.debug("! %s: %s", kind, detail)
+            logger.warning("the agent's server sent something unusable, ignored: %s", kind)
+            logger.debug("! %s: %s", kind, detail)
         self.counts[kind] += 1
+
+    def complained(self, failure: wire.Failure, now_s: float) -> None:
+        """Note a complaint that ends nothing: there may be one for each chunk of audio."""
+        code = _bounded(self.complaints, failure.code)
+        self.complaints[code] += 1
+        told_s, told = self._told.get(code, (-math.inf, 0))
+        if now_s - told_s < REPEAT_S:
+            logger.debug("! complaint: %s %s", failure.code, failure.message)
+            return
+        times = self.complaints[code] - told
+        self._told[code] = now_s, self.complaints[code]
+        often = f" (and {times - 1} times since it was last told)" if times > 1 else ""
+        logger.warning("the agent's server complains: %s %s%s", failure.code, failure.message, often)
+
+
+def _bounded(counts: Counter[str], kind: str) -> str:
+    """Return what to count `kind` as: a server may invent kinds for years."""
+    return kind if kind in counts or len(counts) < _MAX_FAULT_KINDS else "others"
 
 
 class Connection:

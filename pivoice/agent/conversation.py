@@ -359,7 +359,7 @@ class Conversation:
         """An error told in band never ends a session; only the socket's close does."""
         if self.dialogue.is_closed:
             return
-        logger.warning("the agent's server complains: %s %s", failure.code, failure.message)
+        self._hello.faults.complained(failure, self._now_s())
         self._tell("error", code=failure.code, message=failure.message)
         if failure.code == "audio_rate_violation":
             self.sender.rewind()

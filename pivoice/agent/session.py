@@ -215,10 +215,10 @@ class Session:
             "deletions_pending": self._recordings.pending,
             "deletions_given_up": self._recordings.given_up,
             "unusable_messages": dict(self._faults.counts),
+            "complaints": dict(self._faults.complaints),
         }
         if (current := self._current) is not None:
-            facts["id"] = current.stay.id
-            facts |= current.sender.status()
+            facts |= {"id": current.stay.id, **current.sender.status()}
             facts["discarded_chunks"] = current.dialogue.replies.discarded
             facts["repeated_signals"] = current.dialogue.repeated
         return facts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -14,7 +15,7 @@ from pivoice.agent.simulated import Plan, SimulatedAgent, Turn
 from pivoice.agent.tokens import fetch_token
 from pivoice.errors import AgentError, AuthError, LinkError
 from pivoice.simulation import JumpLoop, run_jumping
-from tests.agent.scene import tone
+from tests.agent.scene import Scene, scene, settle, tone
 
 URL = "wss://agents.example.org/v1/ws"
 
@@ -198,3 +199,20 @@ def test_kinds_of_unusable_messages_are_bounded():
 
     assert len(faults.counts) <= 65
     assert sum(faults.counts.values()) == 1000
+
+
+def test_a_complaint_about_each_message_is_told_once_a_minute(caplog: pytest.LogCaptureFixture):
+    @scene()
+    async def test(s: Scene):
+        await s.ready()
+        for _ in range(90 * 25):
+            await s.agent.session.send("session.error", code="invalid_audio", message="cannot decode")
+            await settle(0.04)
+
+        assert s.session.status()["complaints"] == {"invalid_audio": 90 * 25}
+
+    test()
+
+    told = [each.getMessage() for each in caplog.records if "complains" in each.getMessage()]
+    assert len(told) == 2
+    assert re.search(r"and 1[45]\d\d times since", told[1])
