@@ -5,6 +5,7 @@ Event loop only; one socket at a time, given and never kept.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from pivoice.agent import wire
 from pivoice.agent.connection import Connection, Faults
 from pivoice.agent.reactions import Phase, ResumeRefusedError, judge, judge_close
 from pivoice.errors import LinkError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -51,6 +54,7 @@ async def shake_hands(connection: Connection, hello: Hello, *, session_id: str) 
     while (event := await connection.receive()) is not None:
         match event:
             case wire.Ready():
+                _check_rate(event)
                 return event
             case wire.Ended():
                 if session_id:
@@ -62,3 +66,15 @@ async def shake_hands(connection: Connection, hello: Hello, *, session_id: str) 
     phase: Phase = "resume" if session_id else "connect"
     code, reason = connection.close_code, connection.close_reason
     raise judge_close(code, reason, complaint, phase=phase, has_voice=bool(hello.voice))
+
+
+def _check_rate(ready: wire.Ready) -> None:
+    """Say so where the server takes another rate than ours: it is deaf then, and does not tell."""
+    logger.debug("= the session has voice %r and hears %s Hz", ready.voice, ready.sample_rate or "unknown")
+    if ready.sample_rate not in (None, wire.RATE_HZ):
+        logger.warning(
+            "the session expects audio of %d Hz and gets %d Hz, so it will not understand; "
+            "set input.format of the stored agent to audio/pcm",
+            ready.sample_rate,
+            wire.RATE_HZ,
+        )

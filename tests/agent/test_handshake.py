@@ -71,6 +71,16 @@ def test_a_session_is_resumed_by_its_id_alone():
     assert heard == [{"type": "session.resume", "session_id": "s"}]
 
 
+@pytest.mark.parametrize(("rate_hz", "warnings"), [(24_000, 0), (8_000, 1), (None, 0), ("24000", 0)])
+def test_a_session_that_expects_another_rate_is_told_of(
+    rate_hz: object, warnings: int, caplog: pytest.LogCaptureFixture
+):
+    shake({**READY, "config": {"input": {"format": {"sample_rate": rate_hz}}}})
+
+    told = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert [f"{rate_hz} Hz" in each for each in told] == [True] * warnings
+
+
 def test_an_update_that_was_taken_is_not_yet_ready():
     outcome, _ = shake({"type": "session.updated", "config": {}}, close=(1000, ""))
 
