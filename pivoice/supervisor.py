@@ -17,6 +17,7 @@ from pathlib import Path
 from pivoice import config, service
 from pivoice.agent.keys import find_key
 from pivoice.agent.ledger import ledger_path
+from pivoice.agent.rest import tls_for
 from pivoice.config import Config
 from pivoice.control import Control, Line
 from pivoice.daemon import Daemon
@@ -40,11 +41,12 @@ class Start:
 
 
 def prepare(settings: Config, environ: Mapping[str, str], *, path: str) -> Start:
-    """Find the key, load the wake models. Any thread.
+    """Find the key, load the wake models and what TLS trusts. Any thread, but the event loop's.
 
     Raises:
         ConfigError: what `settings` name cannot be used; names `path`.
     """
+    tls_for(settings.agent.url)  # kept; half a second of a Pi, which the first conversation need not wait for
     try:
         key, ledger = find_key(settings.agent, environ), ledger_path(settings.agent, environ)
         return Start(settings, key, open_detectors(settings), ledger, path)

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from pivoice import config
+from pivoice.agent import rest
 from pivoice.errors import ConfigError, Fault
+from pivoice.supervisor import prepare
 from tests.support.world import World, answering, live
 
 QUICK = '[agent]\nlinger = false\n[wake]\nengine = "none"\n'
@@ -172,3 +174,13 @@ def test_a_reload_by_signal_that_fails_is_in_the_log(tmp_path: Path, caplog: pyt
     live(main, tmp_path, toml=QUICK)
 
     assert "audio.period_ms: is wrong" in caplog.text
+
+
+def test_what_tls_trusts_is_read_before_the_first_conversation():
+    rest._tls.cache_clear()
+
+    prepare(config.parse('[wake]\nengine = "none"\n'), {"ASSEMBLYAI_API_KEY": "k"}, path="pivoice.toml")
+    before = rest._tls.cache_info().misses
+    rest.tls_for("wss://agents.example/v1/ws")
+
+    assert rest._tls.cache_info().misses == before == 1
