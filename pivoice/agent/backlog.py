@@ -89,9 +89,9 @@ class Backlog:
             self.dropped += 1
 
     def _drop_silence(self, spared: int) -> None:
-        """Drop what is too much, as far as it is silence after `spared` others, before the next voice's guard.
+        """Drop what is too much, oldest first: silence after `spared` others and before a voice's guard.
 
-        The oldest first, and in one pass: after a reconnect half a minute may be put back at once.
+        In one pass: after a reconnect half a minute may be put back at once.
         """
         excess, run = len(self._chunks) - self._capacity, self._silent_run
         kept: deque[Chunk] = deque()
