@@ -76,9 +76,12 @@ class Microphone(Device):
         self._sounds: list[tuple[int, Samples]] = [(0, frames)]
 
     def say(self, samples: Samples, *, at_s: float) -> None:
-        """Add mono sound at the microphone's rate, in every channel, from `at_s` on the clock on."""
+        """Add mono sound at the microphone's rate, in every channel, from `at_s` on the clock on.
+
+        `samples` are not copied, and must stay as they are.
+        """
         start = round((at_s - (self.epoch_s or 0.0)) * self.rate_hz)
-        frames = np.repeat(samples[:, None], self.channels, axis=1)
+        frames = np.broadcast_to(samples[:, None], (len(samples), self.channels))
         self._sounds = [*self._sounds, (start, frames)]
 
     def sound(self, start: int, stop: int) -> Samples:
@@ -163,6 +166,13 @@ def speaker(name: str, rate_hz: int = SPEAKER_HZ) -> Speaker:
             device = _devices["playback", name] = Speaker(name, path, rate_hz)
         assert isinstance(device, Speaker)
         return device
+
+
+def forget(name: str) -> None:
+    """Take the card `name` away for good, with all that it heard or played. No-op when there is none."""
+    with _devices_lock:
+        for kind in ("capture", "playback"):
+            _devices.pop((kind, name), None)
 
 
 def read_wav(name: str, path: str) -> tuple[Samples, int]:

@@ -99,6 +99,8 @@ class World:
             await self._running
         finally:
             await self.agent.stop()
+            for name in self._names:
+                simulated.forget(name)  # hours of sound, in some of a hundred worlds
         if isinstance(self.agent, SimulatedAgent):
             assert not self.agent.open_sockets, "a socket is left open, and billed"
             assert not self.agent.violations, self.agent.violations

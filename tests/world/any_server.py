@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import json
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,11 +22,12 @@ LEVEL, STEP, STEP_S = 2000, 25, 0.1
 MOST_S = 1000.0
 
 
+@functools.cache
 def rising_room(rate_hz: int) -> np.ndarray:
     """Return what the microphone hears, from power-on: 16 bits last for `MOST_S`."""
     steps = np.arange(round(MOST_S / STEP_S))
-    levels = LEVEL + STEP * (steps % 1000)
-    return np.repeat(levels, round(STEP_S * rate_hz)).astype(np.int16)
+    levels = (LEVEL + STEP * (steps % 1000)).astype(np.int16)
+    return np.repeat(levels, round(STEP_S * rate_hz))
 
 
 def dates(samples: np.ndarray) -> list[float]:

@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pivoice import config
+from pivoice.audio import simulated
 from pivoice.simulation import JumpLoop, run_jumping
 from pivoice.turn import events
 from pivoice.wake.simulated import SimulatedDetector
-from tests.support.world import MIC_HZ, World, answering
+from tests.support.world import MIC_HZ, World, answering, live
 from tests.world.any_server import AnyServer, dates, rising_room
 
 SLACK_S = 0.25  # two periods, one step of the room, and what the resampler holds
@@ -226,3 +227,15 @@ class _Errors(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.exc_info and record.exc_info[0] is not None:
             self.tracebacks.append(f"{record.getMessage()}: {record.exc_info[1]!r}")
+
+
+def test_a_world_that_is_over_keeps_no_sound(tmp_path: Path):
+    before = dict(simulated._devices)
+
+    async def main(world: World) -> None:
+        world.say(np.zeros(24_000, np.int16))
+        await asyncio.sleep(2)
+
+    live(main, tmp_path, toml='[wake]\nengine = "none"\n')
+
+    assert simulated._devices == before
