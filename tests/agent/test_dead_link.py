@@ -193,6 +193,36 @@ def test_closing_a_dead_link_does_not_wait_for_it():
     linked(listen, test)
 
 
+def test_a_link_that_talks_is_not_pinged():
+    pings: list[float] = []
+
+    async def watched(socket: ServerConnection) -> None:
+        def count(*_: object) -> None:
+            pings.append(asyncio.get_running_loop().time())
+
+        take = socket.protocol.recv_frame
+        socket.protocol.recv_frame = lambda frame: (  # type: ignore[method-assign]
+            count() if frame.opcode is Opcode.PING else None,
+            take(frame),
+        )[1]
+        for _ in range(60):
+            await socket.send('{"type":"input.speech.started"}')
+            await asyncio.sleep(0.5)
+        await socket.wait_closed()
+
+    async def test(connection: Connection, _: Wall, __: Faults) -> None:
+        receiving = asyncio.create_task(found_dead_after(connection))
+        await asyncio.sleep(29.0)
+        while_it_talked = list(pings)
+        await asyncio.sleep(12.0)
+        receiving.cancel()
+
+        assert not while_it_talked
+        assert pings
+
+    linked(watched, test)
+
+
 def test_an_oversized_frame_is_skipped_and_the_session_lives_on():
     async def shout(socket: ServerConnection) -> None:
         await socket.send(json.dumps({"type": "transcript.user", "text": "x" * (2**24 + 1)}))

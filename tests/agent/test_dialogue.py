@@ -377,3 +377,17 @@ def test_a_tool_that_the_server_runs_is_neither_run_nor_answered():
     assert talk.kinds == ["ReplyStarted"]
     assert not talk.sent
     assert events.ToolCalled not in map(type, talk.posted)
+
+
+def test_a_call_that_comes_after_the_link_broke_is_run_though_its_reply_was_cut():
+    talk = Talk()
+    talk.hear("reply.started", reply_id="r")
+    talk.hear("reply.done", reply_id="r", status="interrupted")
+    talk.dialogue.lose_link()
+
+    talk.call("c")
+
+    assert talk.kinds[-1] == "ToolCalled"
+    talk.dialogue.answer("c", "{}", is_error=False)
+    talk.deliver(until_s=10)
+    assert talk.answers["c"].result == "{}"

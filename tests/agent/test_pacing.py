@@ -24,6 +24,7 @@ from pivoice.agent.pacing import (
 )
 from pivoice.agent.voicing import Sound, Voicing
 from pivoice.audio.buffers import Uplink
+from pivoice.errors import LinkError
 from pivoice.simulation import JumpLoop, run_jumping
 from tests.agent.utterances import RATE_HZ, noise, words
 
@@ -36,9 +37,12 @@ class Link:
     def __init__(self, loop: JumpLoop) -> None:
         self.got: list[tuple[float, bytes]] = []
         self.lost_bytes = 0
+        self.is_closed = False
         self._loop = loop
 
     async def send(self, message: wire.InputAudio) -> None:
+        if self.is_closed:
+            raise LinkError("the connection is closed")
         self.got.append((self._loop.time(), message.audio))
 
     def progress(self) -> tuple[int, int]:
@@ -502,7 +506,62 @@ def test_a_session_that_knows_nothing_is_not_told_of_silence():
     on_the_way(script, rate=4.0)
 
 
+def test_a_chunk_that_a_closed_link_refused_goes_up_on_the_next():
+    spoken = noise(3.0)
+
+    async def script(way: Way) -> None:
+        way.connect()
+        await way.speak(spoken[:RATE_HZ])
+        first = way.link
+        first.is_closed = True
+        await way.speak(spoken[RATE_HZ:])
+        await way.disconnect()
+
+        way.sender.lose_link()
+        way.connect()
+        await asyncio.sleep(3.0)
+
+        assert first.chunks + way.link.chunks == chunks_of(spoken)
+
+    on_the_way(script, rate=2.0)
+
+
+def test_what_was_sent_before_the_uplink_was_cleared_is_not_sent_again():
+    after = noise(1.0, seed=2)
+
+    async def script(way: Way) -> None:
+        way.connect()
+        way.link.lost_bytes = 100_000  # all of it
+        await way.speak(noise(1.0, seed=1))
+        await way.disconnect()
+
+        way.uplink.clear()  # a new conversation
+        await way.speak(after)
+        way.sender.lose_link()
+        way.connect()
+        await asyncio.sleep(2.0)
+
+        assert way.link.chunks == chunks_of(after)
+
+    on_the_way(script, rate=2.0)
+
+
 # --- what is counted ---
+
+
+def test_a_voice_that_is_sent_twice_is_counted_once():
+    async def script(way: Way) -> None:
+        way.connect()
+        await way.speak(words("user_weather"))
+        once_s = way.sender.unheard_s
+
+        way.sender.rewind()
+        await asyncio.sleep(4.0)
+
+        assert way.sender.rewinds == 1
+        assert way.sender.unheard_s == once_s > 0.5
+
+    on_the_way(script, rate=2.0)
 
 
 def test_voice_that_nobody_noticed_is_counted_and_noise_is_not():

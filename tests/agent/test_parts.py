@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pytest
 
+from pivoice.agent import wire
+from pivoice.agent.mail import Mail
 from pivoice.agent.memory import MAX_CONTEXT_CHARS, Memory
+from pivoice.agent.outbox import Outbox
 from pivoice.agent.pacing import CHUNK_S, Pace
 from pivoice.agent.replies import Replies
+from pivoice.simulation import JumpLoop, run_jumping
 
 LOUD = np.full(480, 8000, "<i2").tobytes()
 
@@ -124,3 +130,28 @@ def test_a_stall_is_not_made_up_for():
     pace.sent(10.0)
 
     assert pace.wait_s(10.0) == pytest.approx(CHUNK_S / 2)
+
+
+def test_updates_that_a_broken_link_swallowed_are_told_again_in_their_order():
+    class Wire:
+        def __init__(self) -> None:
+            self.volumes: list[int | None] = []
+
+        async def send(self, message: wire.SessionUpdate) -> None:
+            assert message.session.output is not None
+            self.volumes.append(message.session.output.volume)
+
+    async def main(_: JumpLoop) -> list[list[int | None]]:
+        mail, told = Mail(Outbox()), []
+        for volume in (10, 20):
+            mail.update(wire.Settings(output=wire.Output(volume=volume)))
+        for _ in range(2):
+            link = Wire()
+            running = asyncio.create_task(mail.run(link))  # type: ignore[arg-type]
+            await asyncio.sleep(1.0)
+            running.cancel()
+            mail.lose_link()
+            told.append(link.volumes)
+        return told
+
+    assert run_jumping(main) == [[10, 20], [10, 20]]

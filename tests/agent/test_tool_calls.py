@@ -143,3 +143,20 @@ async def test_a_result_during_an_audible_reply_waits_but_not_for_ever(s: Scene)
     await s.until(lambda: s.agent.session.results, "the result")
 
     assert s.loop.time() - s.time_of(call) == pytest.approx(HOLD_S, abs=0.05)
+
+
+@scene(turns=[Turn(tone(1.0), tools=(CALL,)), Turn(tone(1.0))])
+async def test_an_answer_that_arrived_is_not_told_again_after_a_reconnect_in_a_silent_room(s: Scene):
+    await s.ready()
+    s.session.say("weather")
+    call = await s.event(events.ToolCalled)
+    s.session.send_tool_result(call.call_id, "sunny", False)
+    await s.event(events.ReplyEnded)
+    await settle(2.0)  # no audio goes up, by which it would be known what has arrived
+
+    s.agent.drop()
+    await s.event(events.SessionReady, count=2)
+    await settle(3.0)
+
+    assert s.agent.kinds("client").count("tool.result") == 1
+    assert not s.agent.violations

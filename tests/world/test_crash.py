@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pivoice.turn.events import HushAsked
+from pivoice.turn.events import HushAsked, WakeAsked
+from pivoice.turn.states import State
 from tests.support.world import World, live
 
 TOML = '[wake]\nengine = "none"\n'
@@ -101,3 +102,21 @@ def test_a_room_that_cannot_even_be_silenced_does_not_keep_the_session_open(tmp_
     with pytest.raises(MistakeError):
         live(main, tmp_path, toml=TOML)
     assert seen == [True, True]
+
+
+def test_a_wake_word_heard_while_everything_closes_opens_no_session(tmp_path: Path):
+    async def main(world: World) -> None:
+        mouth, stop = world.daemon.mouth, world.daemon.mouth.stop
+
+        def stop_and_hear() -> None:
+            stop()
+            world.daemon.post(WakeAsked())
+
+        mouth.stop = stop_and_hear  # type: ignore[method-assign]
+        world.supervisor.stop()
+        await world._running
+
+        assert world.daemon.turn.state is State.IDLE
+        assert not world.agent.connections
+
+    live(main, tmp_path, toml=TOML)

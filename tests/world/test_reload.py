@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from pivoice import config
 from pivoice.agent import rest
-from pivoice.errors import ConfigError, Fault
-from pivoice.supervisor import prepare
+from pivoice.errors import ConfigError, Fault, PivoiceError
+from pivoice.supervisor import Start, prepare
 from tests.support.world import World, answering, live
 
 QUICK = '[agent]\nlinger = false\n[wake]\nengine = "none"\n'
@@ -147,6 +148,25 @@ def test_a_stop_in_the_midst_of_a_reload_is_a_stop(tmp_path: Path):
 
         assert world.daemon is before
         assert world.agent.open_sockets == 0
+
+    live(main, tmp_path, toml=QUICK)
+
+
+def test_a_stop_while_the_new_settings_are_read_is_a_stop(tmp_path: Path):
+    async def main(world: World) -> None:
+        before, loop = world.daemon, asyncio.get_running_loop()
+
+        def read() -> Start:
+            loop.call_soon_threadsafe(world.supervisor.stop)
+            return world.start()
+
+        world.supervisor._read = read
+        with suppress(PivoiceError):
+            await world.supervisor.reload()
+        await asyncio.wait([world._running], timeout=10)
+
+        assert world._running.done()
+        assert world.daemon is before
 
     live(main, tmp_path, toml=QUICK)
 
