@@ -250,6 +250,7 @@ class Daemon:
         if isinstance(event, events.CaptureFound | events.CaptureLost):
             self.seen.is_starting = False
         before, could_connect = self.turn.state, "no_network" not in self.turn.conditions
+        waited_s = self.turn.deadline_s
         for action in self.turn.step(event):
             logger.debug("= %s", action)
             try:
@@ -271,9 +272,7 @@ class Daemon:
             and isinstance(event, events.DeadlinePassed)
         ):
             why = f": {self._obstacle}" if self._obstacle else ""
-            logger.error(
-                "no conversation: the agent was not ready in %g s%s", self.config.turn.connect_s, why
-            )
+            logger.error("no conversation: the agent was not ready in %g s%s", waited_s, why)
         self._show(cause=type(event).__name__)
 
     def _perform(self, action: actions.Action) -> None:

@@ -37,5 +37,6 @@ def deadlines(config: Config) -> Deadlines:
         yield_s=turn.yield_s,
         yield_short_s=turn.yield_short_s,
         connect_s=turn.connect_s,
+        reconnect_s=turn.reconnect_s,
         tool_s=config.tools.timeout_s,
     )

@@ -77,7 +77,7 @@ def link_dropped(floor: Floor, event: LinkDropped) -> None:
     _cut_off_replies(floor)
     match floor.state:
         case State.LISTENING | State.THINKING:
-            floor.arm(Deadline.CONNECT)
+            floor.arm(Deadline.RECONNECT)
         case State.YIELDING:
             floor.speak()
         case _:

@@ -111,7 +111,7 @@ def deadline_passed(floor: Floor, event: DeadlinePassed) -> None:
         return
     memory = floor.memory
     match floor.state, floor.deadline:
-        case State.LISTENING | State.THINKING, Deadline.CONNECT:
+        case State.LISTENING | State.THINKING, Deadline.CONNECT | Deadline.RECONNECT:
             floor.faults.add(NO_NETWORK)
             floor.hang_up("error")
         case State.LISTENING, Deadline.LONG_SPEECH:

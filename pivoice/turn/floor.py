@@ -128,6 +128,11 @@ class Floor:
         """The deadline for the user's next word after a reply: a greeting must not hang up on them."""
         return Deadline.FOLLOW_UP if self.memory.user_had_turn else Deadline.NO_SPEECH
 
+    @property
+    def connect_patience(self) -> Deadline:
+        """The deadline for the link: a session that is there already is worth a longer wait."""
+        return Deadline.RECONNECT if self.memory.was_up else Deadline.CONNECT
+
     # --- small moves ---
 
     def ask(self, action: Action) -> None:
@@ -236,7 +241,7 @@ class Floor:
         that the user has stopped, so a long_speech would only delay the error chime.
         """
         if self.link is Link.CONNECTING:
-            self.arm(Deadline.CONNECT)
+            self.arm(self.connect_patience)
         elif self.memory.has_floor:
             self.arm(Deadline.LONG_SPEECH)
         else:
@@ -252,7 +257,7 @@ class Floor:
         memory.user_speaking = False
         patience = patience or (Deadline.TOOL if memory.tools else Deadline.NO_REPLY)
         if self.link is Link.CONNECTING:
-            patience = Deadline.CONNECT
+            patience = self.connect_patience
         elif patience is Deadline.NO_REPLY and memory.goodbye and not memory.replies:
             patience = Deadline.GOODBYE
         self.arm(patience)

@@ -39,6 +39,7 @@ class Deadline(enum.Enum):
     """What is being waited for. Exactly one while a conversation is open, none in IDLE."""
 
     CONNECT = "connect"
+    RECONNECT = "reconnect"
     NO_SPEECH = "no_speech"
     FOLLOW_UP = "follow_up"
     LONG_SPEECH = "long_speech"
@@ -72,7 +73,9 @@ class Deadlines:
     yield_short_s: float = 1.0
     """The same, once the user has fallen silent."""
     connect_s: float = 12.0
-    """For the server to be reached, the first time and after a drop."""
+    """For the server to be reached."""
+    reconnect_s: float = 25.0
+    """For it to be reached again after a drop: as long as a resume makes sense."""
     tool_s: float = 20.0
     """For a tool to finish; `no_reply_s` for the answer to its result comes on top."""
 
@@ -80,6 +83,7 @@ class Deadlines:
         """Return the length of `deadline`."""
         return {
             Deadline.CONNECT: self.connect_s,
+            Deadline.RECONNECT: self.reconnect_s,
             Deadline.NO_SPEECH: self.no_speech_s,
             Deadline.FOLLOW_UP: self.follow_up_s,
             Deadline.LONG_SPEECH: self.long_speech_s,

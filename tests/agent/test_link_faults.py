@@ -123,7 +123,7 @@ async def test_attempts_to_come_back_are_spread_over_seconds(s: Scene):
 
     tried = [time_s for time_s, _, facts in s.reports if facts.get("state") == "connecting"][1:]
     pauses = [later - earlier for earlier, later in pairwise(tried)]
-    assert pauses == pytest.approx([0.5, 1.0, 2.0, 4.0], abs=0.05)
+    assert pauses == pytest.approx([0.62, 1.56, 3.91, 9.77], abs=0.05)
 
 
 @scene()
