@@ -24,6 +24,7 @@ from pivoice.agent.mail import ANSWERS, Mail
 from pivoice.agent.pacing import Sender
 from pivoice.agent.parting import ENDED_S, NO_SESSION_S, close_socket, end_session
 from pivoice.agent.reactions import GoneError, ResumeRefusedError, VoiceRefusedError, judge_close
+from pivoice.agent.settings import mutable_part
 from pivoice.errors import AgentError, LinkError
 
 logger = logging.getLogger(__name__)
@@ -297,6 +298,8 @@ class Conversation:
             if was_ready:
                 self.sender.lose_session()
             self.mail.forget_session()
+            if asked:  # it knows nothing of who it is to be
+                self.mail.update(mutable_part(self._hello.settings(self._hello.voice)))
             self.dialogue.forget_session(is_greeting=self._hello.has_greeting)
         self.dialogue.session_ready(ready)
         state = "resumed" if is_resumed else "ready"

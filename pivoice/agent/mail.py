@@ -32,7 +32,9 @@ class Mail:
         self._has_mail.set()
 
     def update(self, settings: wire.Settings) -> None:
-        """Tell the session other settings."""
+        """Tell the session other settings; nothing when there are none."""
+        if settings == wire.Settings():
+            return
         self._updates.append(wire.SessionUpdate(settings))
         self.check()
 

@@ -205,6 +205,7 @@ class Session:
         day = self._ledger.meter.day(now_s)
         facts: dict[str, object] = {
             "state": "lingering" if left and self._current is None else self._state,
+            "seconds_today": round(day.open_s, 1),
             "minutes_today": round(day.open_s / 60, 2),
             "daily_minutes": self._config.daily_minutes,
             "cost_today": round(day.open_s / 3600 * self._config.price_per_hour, 4),
@@ -312,17 +313,14 @@ class Session:
         """Tell a stored agent, which is named alone at first, what differs from it."""
         if self._config.agent_id:
             more = settings.second(self._config, stored_prompt=stored_prompt, context=self._context)
-            if more is not None:
-                conversation.mail.update(more)
+            conversation.mail.update(more)
 
     def _tell_settings(self) -> None:
         """Tell the session what was changed, once there is one."""
         current = self._current
         if current is not None and current.is_ready and self._untold:
-            change = settings.change(self._config, sorted(self._untold), context=self._context)
+            current.mail.update(settings.change(self._config, sorted(self._untold), context=self._context))
             self._untold.clear()
-            if change != wire.Settings():
-                current.mail.update(change)
 
     def _note_slow_host(self) -> None:
         self._ledger.book.slow_hosts[self._host] = 1.0

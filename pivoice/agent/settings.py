@@ -8,23 +8,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from pivoice.agent import wire
 from pivoice.config import AgentConfig
 
 MUTABLE = frozenset(
-    (
-        *(
-            "system_prompt",
-            "volume",
-            "keyterms",
-            "language_codes",
-            "transcription_mode",
-            "transcription_prompt",
-        ),
-        *("voice_focus", "voice_focus_threshold"),
-        *("turn_detection.vad_threshold", "turn_detection.min_silence_ms", "turn_detection.max_silence_ms"),
-        *("turn_detection.interrupt_response", "turn_detection.interruption_delay_ms"),
-    )
+    {
+        "system_prompt",
+        "volume",
+        "keyterms",
+        "language_codes",
+        "transcription_mode",
+        "transcription_prompt",
+        "voice_focus",
+        "voice_focus_threshold",
+        "turn_detection.vad_threshold",
+        "turn_detection.min_silence_ms",
+        "turn_detection.max_silence_ms",
+        "turn_detection.interrupt_response",
+        "turn_detection.interruption_delay_ms",
+    }
 )
 """Settings of [agent] that a live session takes; the greeting and the voice are not among them."""
 
@@ -40,19 +44,29 @@ def opening(
     """
     if config.agent_id:
         return wire.Settings(agent_id=config.agent_id)
+    greeting = "" if context else config.greeting  # a conversation that goes on is not greeted
     return wire.Settings(
         input=_input(config, format=wire.Format()),
         output=wire.Output(format=wire.Format(), voice=voice or None, volume=config.volume),
         system_prompt=config.system_prompt + context or None,
-        greeting=None
-        if context
-        else config.greeting or None,  # the conversation goes on: nobody greets twice
+        greeting=greeting or None,
         tools=tuple(tools) or None,
     )
 
 
-def second(config: AgentConfig, *, stored_prompt: str | None, context: str) -> wire.Settings | None:
-    """Return what a stored agent's session is told once it is ready; None when that is nothing.
+def mutable_part(told: wire.Settings) -> wire.Settings:
+    """Return what of a first update a session takes that is there already."""
+    heard, said = told.input or wire.Input(), told.output or wire.Output()
+    return wire.Settings(
+        input=None if (rest := replace(heard, format=None)) == wire.Input() else rest,
+        output=None if said.volume is None else wire.Output(volume=said.volume),
+        system_prompt=told.system_prompt,
+        tools=told.tools,
+    )
+
+
+def second(config: AgentConfig, *, stored_prompt: str | None, context: str) -> wire.Settings:
+    """Return what a stored agent's session is told once it is ready; empty when that is nothing.
 
     `stored_prompt`: the agent's own, None when the server did not tell it. Then the context is not
     told either, unless there is a prompt of ours to append it to: it would replace the agent's.
@@ -60,8 +74,7 @@ def second(config: AgentConfig, *, stored_prompt: str | None, context: str) -> w
     own = config.system_prompt if config.system_prompt != _DEFAULTS.system_prompt else stored_prompt
     is_ours = own is not None and own != stored_prompt
     prompt = own + context if own is not None and (context or is_ours) else None
-    change = wire.Settings(input=_input(config), output=_output(config), system_prompt=prompt)
-    return None if change == wire.Settings() else change
+    return wire.Settings(input=_input(config), output=_output(config), system_prompt=prompt)
 
 
 def change(config: AgentConfig, names: Sequence[str], *, context: str) -> wire.Settings:

@@ -15,8 +15,7 @@ FORMAT = {"encoding": "audio/pcm", "sample_rate": 24000}
 PROMPT = AgentConfig().system_prompt
 
 
-def sent(told: wire.Settings | None) -> dict[str, Any]:
-    assert told is not None
+def sent(told: wire.Settings) -> dict[str, Any]:
     session: dict[str, Any] = json.loads(wire.encode(wire.SessionUpdate(told)))["session"]
     return session
 
@@ -98,7 +97,7 @@ def test_a_stored_agent_is_told_what_it_lets_change_once_it_is_ready():
 def test_a_stored_agent_keeps_its_prompt_where_nothing_is_to_be_added_to_it(prompt: str | None, context: str):
     config = AgentConfig(agent_id="agent_1")
 
-    assert settings.second(config, stored_prompt=prompt, context=context) is None
+    assert settings.second(config, stored_prompt=prompt, context=context) == wire.Settings()
 
 
 def test_a_change_tells_only_what_changed():
@@ -108,6 +107,22 @@ def test_a_change_tells_only_what_changed():
     assert sent(settings.change(config, ["system_prompt"], context="!")) == {"system_prompt": PROMPT + "!"}
     assert sent(settings.change(config, ["turn_detection.vad_threshold"], context="")) == {
         "input": {"turn_detection": {"vad_threshold": 0.3}}
+    }
+
+
+def test_a_session_that_is_there_already_takes_all_but_greeting_voice_and_format():
+    config = AgentConfig(greeting="Hello.", volume=40, keyterms=["x"])
+    tool = wire.Function("get_time", "Tells the time.", {})
+
+    told = settings.mutable_part(settings.opening(config, voice="alba", context=" Earlier.", tools=[tool]))
+
+    assert sent(told) == {
+        "system_prompt": PROMPT + " Earlier.",
+        "input": {"keyterms": ["x"]},
+        "output": {"volume": 40},
+        "tools": [
+            {"type": "function", "name": "get_time", "description": "Tells the time.", "parameters": {}}
+        ],
     }
 
 

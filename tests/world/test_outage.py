@@ -7,8 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from pivoice.config import Config
+from pivoice.simulation import JumpLoop, run_jumping
+from pivoice.turn.events import WakeAsked
+from pivoice.wake.simulated import SimulatedDetector
 from tests.support.speech import load_speech
 from tests.support.world import World, answering, live
+from tests.world.any_server import AnyServer
 
 
 def test_words_spoken_in_an_outage_of_a_quarter_of_a_minute_reach_the_resumed_session(tmp_path: Path):
@@ -39,3 +44,27 @@ def test_words_spoken_in_an_outage_of_a_quarter_of_a_minute_reach_the_resumed_se
         assert likeness > 0.9, "the words arrived, whole and in their order"
 
     live(main, tmp_path, plan=answering("agent_short", "agent_weather"))
+
+
+def test_a_session_given_in_place_of_the_one_asked_for_is_told_who_it_is(tmp_path: Path):
+    async def main(loop: JumpLoop) -> None:
+        detectors = (SimulatedDetector(), SimulatedDetector())
+        world = World(loop, tmp_path, Config(), answering("agent_short"), detectors)
+        server = AnyServer(["ready"])  # under another id each time
+        world.agent = server  # type: ignore[assignment]
+        await world.set_up()
+        try:
+            world.daemon.post(WakeAsked())
+            await asyncio.sleep(1)
+
+            server.drop()
+            await asyncio.sleep(2)
+
+            resume, update = server.sockets[-1].messages
+            assert resume == {"type": "session.resume", "session_id": "sess_1"}
+            assert update["session"]["system_prompt"] == Config().agent.system_prompt
+            assert {tool["name"] for tool in update["session"]["tools"]} == {"get_time", "end_conversation"}
+        finally:
+            await world.tear_down()
+
+    run_jumping(main)
