@@ -7,6 +7,7 @@ The only file that exits. Each verb imports what it needs inside itself: `pivoic
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import select
@@ -152,7 +153,7 @@ def _devices(_: argparse.Namespace) -> int:
 def _ctl(options: argparse.Namespace) -> int:
     from pivoice import config, control
 
-    socket = config.load(config.find_path(options.config)).control.socket
+    socket = _socket_of(config.find_path(options.config))
     if options.command == "watch":
         for event in control.watch(socket):
             print(json.dumps(event), flush=True)
@@ -166,6 +167,24 @@ def _ctl(options: argparse.Namespace) -> int:
         return 1
     print(json.dumps(answer, indent=2))
     return 0
+
+
+def _socket_of(path: str) -> str:
+    """Return where the daemon listens, also while the file has mistakes elsewhere: it may be half edited,
+    and that must keep nobody from stopping a conversation."""
+    import tomllib
+
+    from pivoice import config
+
+    try:
+        return config.load(path).control.socket
+    except ConfigError:
+        with contextlib.suppress(OSError, ValueError):
+            control = tomllib.loads(Path(path).read_text(encoding="utf-8")).get("control")
+            socket = control.get("socket") if isinstance(control, dict) else None
+            if isinstance(socket, str) and socket:
+                return socket
+        return config.ControlConfig().socket
 
 
 def _request(command: str, words: Sequence[str]) -> dict[str, object]:

@@ -180,8 +180,7 @@ class TurnConfig:
     connect_s: Seconds = 12.0
     """Seconds to wait for the agent to be ready (its server gives up after 10)."""
     reconnect_s: Seconds = 25.0
-    """Seconds to wait for a broken link to come back; what is said meanwhile is kept (the server keeps a
-    session for 30)."""
+    """Seconds to wait for a broken link to come back, keeping what is said (the server waits for 30)."""
 
 
 @dataclass(frozen=True)

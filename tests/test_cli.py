@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pivoice import cli
+from pivoice.config import ControlConfig
 
 
 @pytest.mark.parametrize(
@@ -31,3 +34,20 @@ def test_a_value_is_tomls_or_else_the_words_themselves(typed: str, value: object
 
     assert request["value"] == value
     assert type(request["value"]) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "socket"),
+    [
+        ('[control]\nsocket = "/tmp/x.sock"\n', "/tmp/x.sock"),
+        ('[agent]\nvolume = "loud"\n[control]\nsocket = "/tmp/x.sock"\n', "/tmp/x.sock"),
+        ("[control]\nsocket = 5\n", ControlConfig().socket),
+        ("control = 5\n", ControlConfig().socket),
+        ("half a li", ControlConfig().socket),
+    ],
+)
+def test_a_file_with_mistakes_still_says_where_the_daemon_is(tmp_path: Path, text: str, socket: str):
+    path = tmp_path / "pivoice.toml"
+    path.write_text(text)
+
+    assert cli._socket_of(str(path)) == socket
