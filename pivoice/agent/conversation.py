@@ -18,7 +18,7 @@ from pivoice.agent.attempts import Attempts
 from pivoice.agent.connection import Connection, open_connection
 from pivoice.agent.dialogue import Dialogue
 from pivoice.agent.guards import Guards, OverError, Stay
-from pivoice.agent.handshake import Hello, shake_hands
+from pivoice.agent.handshake import Hello, expires_in_s, shake_hands
 from pivoice.agent.ledger import LINGER_BILLED_S
 from pivoice.agent.mail import ANSWERS, Mail
 from pivoice.agent.pacing import Sender
@@ -291,7 +291,7 @@ class Conversation:
         session_id, was_ready = asked if is_resumed else ready.session_id, self.attempts.was_ready
         if asked and not is_resumed:
             self._forget_session(is_ended=False)  # another one was given in its place
-        self.stay.ready(session_id, self._now_s(), expires_in_s=ready.expires_in_s, is_fresh=not is_resumed)
+        self.stay.ready(session_id, self._now_s(), expires_in_s=expires_in_s(ready), is_fresh=not is_resumed)
         self.attempts.ready(self._now_s())
         self.is_ready = True
         if not is_resumed:

@@ -6,6 +6,7 @@ Event loop only; one socket at a time, given and never kept.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from pivoice.agent.reactions import Phase, ResumeRefusedError, judge, judge_clos
 from pivoice.errors import LinkError
 
 logger = logging.getLogger(__name__)
+
+LONGEST_S = 3 * 3600.0  # no session lasts longer (API docs, 2026-07)
 
 
 @dataclass
@@ -78,3 +81,15 @@ def _check_rate(ready: wire.Ready) -> None:
             ready.sample_rate,
             wire.RATE_HZ,
         )
+
+
+def expires_in_s(ready: wire.Ready, *, wall_s: Callable[[], float] = time.time) -> float | None:
+    """Return in how long the server will end the session, None when it did not say.
+
+    By the server's own clock where it told the time as well. Else by ours, which on a Pi may be years off:
+    what cannot be true is not believed.
+    """
+    if ready.expires_in_s is not None or ready.expires_at is None:
+        return ready.expires_in_s
+    left_s = ready.expires_at - wall_s()
+    return left_s if 0 < left_s <= LONGEST_S else None

@@ -10,7 +10,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from pivoice.agent import wire
 from pivoice.agent.connection import Faults, open_connection
-from pivoice.agent.handshake import Hello, shake_hands
+from pivoice.agent.handshake import Hello, expires_in_s, shake_hands
 from pivoice.agent.reactions import ResumeRefusedError, VoiceRefusedError
 from pivoice.errors import AgentError, AuthError, LinkError
 from pivoice.simulation import JumpLoop, run_jumping
@@ -115,3 +115,17 @@ def test_each_way_of_failing_is_told_apart(
 ):
     assert type(shake(*answers, close=close)[0]) is fresh
     assert type(shake(*answers, close=close, session_id="s")[0]) is resumed
+
+
+@pytest.mark.parametrize(
+    ("ready", "left_s"),
+    [
+        (wire.Ready("s"), None),
+        (wire.Ready("s", expires_in_s=3600.0, expires_at=9e9), 3600.0),  # by the server's own clock
+        (wire.Ready("s", expires_at=1_003_600.0), 3600.0),
+        (wire.Ready("s", expires_at=999_000.0), None),  # over already? then it is our clock that is wrong
+        (wire.Ready("s", expires_at=1_790_000_000.0), None),
+    ],
+)
+def test_an_expiry_is_believed_where_it_can_be_true(ready: wire.Ready, left_s: float | None):
+    assert expires_in_s(ready, wall_s=lambda: 1_000_000.0) == left_s
