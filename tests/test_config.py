@@ -112,6 +112,29 @@ def test_what_cannot_work_is_named(text: str, key: str):
     assert list(faults_of(text)) == [key]
 
 
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("volume = 101", "volume"),
+        (f"keyterms = {['word'] * 101}", "keyterms"),
+        (f"keyterms = ['{'x' * 51}']", "keyterms"),
+        ("language_codes = ['xx']", "language_codes"),
+        ("transcription_mode = 'fast'", "transcription_mode"),
+        (f"transcription_prompt = '{'x' * 1751}'", "transcription_prompt"),
+        ("voice_focus = 'mid-field'", "voice_focus"),
+        ("voice_focus_threshold = 1.1", "voice_focus_threshold"),
+        ("turn_detection.vad_threshold = -0.1", "turn_detection.vad_threshold"),
+        ("turn_detection.min_silence_ms = 49", "turn_detection.min_silence_ms"),
+        ("turn_detection.max_silence_ms = 10001", "turn_detection.max_silence_ms"),
+        ("turn_detection.interruption_delay_ms = 1001", "turn_detection.interruption_delay_ms"),
+    ],
+)
+def test_what_the_server_would_refuse_or_ignore_is_refused_here(text: str, key: str):
+    (told,) = faults_of(f"[agent]\n{text}")
+
+    assert told.startswith(f"agent.{key}")
+
+
 def test_one_setting_is_changed_and_every_other_kept():
     given = config.parse(
         "[agent]\nvoice = 'alba'\n[agent.turn_detection]\nvad_threshold = 0.3\n[audio]\ngain_db = 6"

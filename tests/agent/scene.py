@@ -110,6 +110,7 @@ class Scene:
         await self.session.close()
         await asyncio.sleep(0.1)
         assert not self.agent.open_sockets, "a socket is left open"
+        assert not self.agent.bare_closes, "a socket was closed and its session left to be billed"
         broken = len(self.all(events.LinkDropped))
         lingered = len([facts for facts in self.reported("session") if facts["state"] == "lingering"])
         lapsing = self.agent.open_sessions  # nobody can end them any more

@@ -119,6 +119,28 @@ def test_a_server_that_takes_no_more_than_real_time_is_remembered_over_a_restart
     test()
 
 
+def test_what_one_host_does_not_take_slows_down_no_other(tmp_path: Path):
+    @scene(ledger=tmp_path / "ledger.json", ready_delay_s=3.0, max_rate=1.0, deaf=True)
+    async def slow(s: Scene):
+        s.session.open(1)
+        s.speak(noise(6.0))
+        await settle(12.0)
+
+        assert s.reported("error")
+
+    @scene(ledger=tmp_path / "ledger.json", ready_delay_s=3.0, deaf=True)
+    async def other(s: Scene):
+        s.session.open(1)
+        s.speak(noise(6.0))
+        await s.event(events.SessionReady)
+        await settle(1.0)
+
+        assert len(s.received()) / 24_000 == pytest.approx(2.0, abs=0.2)
+
+    slow()
+    other()
+
+
 # --- the session's cap ---
 
 

@@ -201,6 +201,17 @@ def test_kinds_of_unusable_messages_are_bounded():
     assert sum(faults.counts.values()) == 1000
 
 
+def test_each_kind_of_unusable_message_is_logged_once_and_counted_each_time(caplog: pytest.LogCaptureFixture):
+    faults = Faults()
+
+    for _ in range(100):
+        faults.count("binary frame", "2 bytes")
+        faults.count("not JSON", "{")
+
+    assert faults.counts == {"binary frame": 100, "not JSON": 100}
+    assert len(caplog.records) == 2
+
+
 def test_a_complaint_about_each_message_is_told_once_a_minute(caplog: pytest.LogCaptureFixture):
     @scene()
     async def test(s: Scene):

@@ -309,7 +309,7 @@ async def test_without_context_minutes_a_fresh_session_knows_nothing(s: Scene):
     assert "What time is it?" not in s.agent.session.settings["system_prompt"]
 
 
-@scene(turns=[Turn(speech("agent_time"), "What time is it?")])
+@scene(turns=[Turn(speech("agent_time"), "What time is it?")], config={"context_minutes": 6.0})
 async def test_after_context_minutes_the_last_turns_are_forgotten(s: Scene):
     await s.ready(1)
     s.speak(speech("user_wake_time").samples)
@@ -320,7 +320,7 @@ async def test_after_context_minutes_the_last_turns_are_forgotten(s: Scene):
     await s.ready(2)
     known = s.agent.session.settings["system_prompt"]
     s.session.end()
-    await settle(601)
+    await settle(361)
     await s.ready(3)
 
     assert "What time is it?" in known

@@ -278,7 +278,7 @@ async def test_an_end_that_is_not_confirmed_is_counted_as_if_it_lingered(s: Scen
     assert counted_s(s) == pytest.approx(0.4 + 2.3 + 30, abs=0.7)
 
 
-@scene(config={"price_per_hour": 4.5, "daily_minutes": 60.0})
+@scene(config={"price_per_hour": 9.0, "daily_minutes": 60.0})
 async def test_status_tells_what_it_cost(s: Scene):
     await s.ready(1)
     await settle(720)
@@ -292,7 +292,7 @@ async def test_status_tells_what_it_cost(s: Scene):
 
     status = s.session.status()
 
-    assert status["cost_today"] == pytest.approx(0.94, abs=0.01)  # the refused one lapses in 30 s
+    assert status["cost_today"] == pytest.approx(1.88, abs=0.02)  # the refused one lapses in 30 s
     assert status["daily_minutes"] == 60.0
     assert status["sessions_today"] == 2
     assert status["reconnects_today"] == 2

@@ -103,6 +103,7 @@ class World:
                 simulated.forget(name)  # hours of sound, in some of a hundred worlds
         if isinstance(self.agent, SimulatedAgent):
             assert not self.agent.open_sockets, "a socket is left open, and billed"
+            assert not self.agent.bare_closes, "a socket was closed and its session left to be billed"
             assert not self.agent.violations, self.agent.violations
 
     @property

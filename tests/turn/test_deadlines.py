@@ -65,6 +65,29 @@ def test_a_deadline_is_as_long_as_configured() -> None:
     assert turn.deadline_s == 3.0
 
 
+@pytest.mark.parametrize(
+    ("history", "wanted"),
+    [(OPEN, {"no_speech_s": 3.5}), ((*OPEN, SPEECH), {"long_speech_s": 3.5})],
+)
+def test_the_guards_of_the_users_turn_are_as_long_as_configured(
+    history: tuple[ev.Event, ...], wanted: dict[str, float]
+) -> None:
+    turn = Turn(Deadlines(**wanted))
+
+    for event in history:
+        turn.step(event)
+
+    assert turn.deadline_s == 3.5
+
+
+def test_words_without_end_are_taken_for_a_turn_and_an_answer_is_waited_for() -> None:
+    turn = after(*OPEN, SPEECH)
+
+    turn.step(ev.DeadlinePassed(turn.deadline_serial))
+
+    assert (turn.state, turn.deadline) == (State.THINKING, Deadline.NO_REPLY)
+
+
 def test_a_tools_deadline_leaves_time_for_the_answer() -> None:
     assert Deadlines(tool_s=20.0, no_reply_s=15.0).seconds(Deadline.TOOL) == 35.0
 

@@ -19,6 +19,7 @@ def test_a_session_that_the_server_ends_in_mid_reply_plays_out_and_is_over(tmp_p
         await world.reach("speaking")
         await asyncio.sleep(1)
 
+        world.agent.session.end()
         await world.agent.session.send("session.ended", session_duration_seconds=3.0)
         ended_s = world.loop.time()
         await world.reach("idle", 10)
