@@ -80,6 +80,8 @@ class Faults:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         """What the server sent that could not be used; each kind is told once."""
+        self.oddities: Counter[str] = Counter()
+        """What was strange about messages that could be used; each kind is told once."""
         self.complaints: Counter[str] = Counter()
         """What the server said was wrong with us, by code; each is told once in `REPEAT_S`."""
         self._told: dict[str, tuple[float, int]] = {}  # by code: when, and how many there were by then
@@ -90,6 +92,13 @@ class Faults:
             logger.warning("the agent's server sent something unusable, ignored: %s", kind)
             logger.debug("! %s: %s", kind, detail)
         self.counts[kind] += 1
+
+    def odd(self, kind: str) -> None:
+        """Note something strange that did no harm."""
+        kind = _bounded(self.oddities, kind)
+        if kind not in self.oddities:
+            logger.info("the agent's server speaks unlike its documents: %s", kind)
+        self.oddities[kind] += 1
 
     def complained(self, failure: wire.Failure, now_s: float) -> None:
         """Note a complaint that ends nothing: there may be one for each chunk of audio."""
@@ -158,7 +167,8 @@ class Connection:
             if len(frame) > MAX_MESSAGE_CHARS:
                 self._faults.count("oversized frame", f"{len(frame)} characters")
                 continue
-            event = decode(self._secrets.scrub(frame) if isinstance(frame, str) else frame)
+            scrubbed = self._secrets.scrub(frame) if isinstance(frame, str) else frame
+            event = decode(scrubbed, note=self._faults.odd)
             if isinstance(event, wire.Garbled):
                 self._faults.count(event.kind, event.detail)
                 continue

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from pivoice.agent.oddities import find_oddities
 from pivoice.agent.wire import (
     AgentText,
     AgentWords,
@@ -49,6 +50,7 @@ _fast_audio = msgspec.json.Decoder(_FastAudio)
 _any = msgspec.json.Decoder()
 
 _MAX_CODE_CHARS = 64
+_MAX_ODDITY_CHARS = 100
 _MAX_MESSAGE_CHARS = 500
 _MAX_TOOLS = 200
 _MAX_DEPTH = 32  # of a tool's arguments: whoever walks them after us recurses
@@ -57,20 +59,26 @@ _SHOWN_CHARS = 120
 _TOKEN = re.compile(r'(token\W*:\s*")[^"]*')  # a frame cut short may hold a resume_token
 
 
-def decode(frame: str | bytes) -> ServerEvent | Garbled:
-    """Return what one frame says. Never raises."""
+def decode(frame: str | bytes, *, note: Callable[[str], None] = lambda oddity: None) -> ServerEvent | Garbled:
+    """Return what one frame says. Never raises.
+
+    `note` is told what was strange about a frame that could be used; of well-formed audio, only that
+    it names no reply.
+    """
     if isinstance(frame, bytes):
         return Garbled("binary frame", f"{len(frame)} bytes")
     if '"reply.audio"' in frame[:_HEAD_CHARS]:  # 100 a second: one pass in C, base64 included
         try:
             fast = _fast_audio.decode(frame)
+            if not fast.reply_id:
+                note("no reply.audio.reply_id")
             return ReplyAudio(fast.reply_id, fast.data)
         except (msgspec.DecodeError, UnicodeError):
             pass  # an older spelling, or nonsense: the slow way tells
-    return _decode_slowly(frame)
+    return _decode_slowly(frame, note)
 
 
-def _decode_slowly(frame: str) -> ServerEvent | Garbled:
+def _decode_slowly(frame: str, note: Callable[[str], None]) -> ServerEvent | Garbled:
     try:
         message = _any.decode(frame)
     except (msgspec.DecodeError, RecursionError, UnicodeError):
@@ -84,7 +92,11 @@ def _decode_slowly(frame: str) -> ServerEvent | Garbled:
     if read is None:
         return Garbled(f"unknown type {_line(kind, _MAX_CODE_CHARS)!r}", _shown(frame))
     event = read(message)
-    return Garbled(f"bad {kind}", _shown(frame)) if event is None else event
+    if event is None:
+        return Garbled(f"bad {kind}", _shown(frame))
+    for oddity in find_oddities(message):
+        note(_line(oddity, _MAX_ODDITY_CHARS))
+    return event
 
 
 def _shown(frame: str) -> str:

@@ -216,6 +216,7 @@ class Session:
             "deletions_pending": self._recordings.pending,
             "deletions_given_up": self._recordings.given_up,
             "unusable_messages": dict(self._faults.counts),
+            "odd_messages": dict(self._faults.oddities),
             "complaints": dict(self._faults.complaints),
         }
         if (current := self._current) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import socket
 from collections.abc import Awaitable, Callable
@@ -210,6 +211,27 @@ def test_each_kind_of_unusable_message_is_logged_once_and_counted_each_time(capl
 
     assert faults.counts == {"binary frame": 100, "not JSON": 100}
     assert len(caplog.records) == 2
+
+
+def test_what_is_strange_about_usable_messages_is_counted_told_once_and_shown(
+    caplog: pytest.LogCaptureFixture,
+):
+    caplog.set_level(logging.INFO)
+
+    @scene()
+    async def test(s: Scene):
+        await s.ready()
+        for _ in range(3):
+            await s.agent.session.send("input.speech.started", brand_new=1)
+            await s.agent.session.send("input.speech.stopped")
+        await settle(0.5)
+
+        assert s.session.status()["odd_messages"] == {"unknown field input.speech.started.brand_new": 3}
+        assert s.session.status()["unusable_messages"] == {}
+
+    test()
+
+    assert len([each for each in caplog.records if "brand_new" in each.getMessage()]) == 1
 
 
 def test_a_complaint_about_each_message_is_told_once_a_minute(caplog: pytest.LogCaptureFixture):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pivoice.agent import reading, wire
+from pivoice.agent import oddities, reading, wire
 from pivoice.agent.reading import decode
 from tests.support import fuzzing
 
@@ -238,3 +238,40 @@ def test_audio_arrives_byte_for_byte(pcm: bytes):
     data = base64.b64encode(pcm).decode()
 
     assert decode(f'{{"type":"reply.audio","data":"{data}","reply_id":"r"}}') == wire.ReplyAudio("r", pcm)
+
+
+@pytest.mark.parametrize(
+    ("message", "strange"),
+    [
+        ({"type": "reply.done", "status": "completed", "reply_id": "r", "timestamp": 1.5}, []),
+        (
+            {"type": "reply.done", "status": 7, "reply_id": "r", "brand_new": 1},
+            ["wrong type of reply.done.status", "unknown field reply.done.brand_new"],
+        ),
+        ({"type": "reply.done"}, ["no reply.done.status", "no reply.done.reply_id"]),
+        ({"type": "session.ready", "session_id": 5}, ["wrong type of session.ready.session_id"]),
+        (
+            {"type": "session.ready", "session_id": "s", "expires_at": True},
+            ["wrong type of session.ready.expires_at"],
+        ),
+        ({"type": "session.ended", "audio_duration_seconds": None}, []),
+        ({"type": "reply.audio", "data": "AAAA"}, ["no reply.audio.reply_id"]),
+        ({"type": "reply.audio", "audio": "AAAA", "reply_id": "r"}, []),
+        ({"type": "tool.call", "call_id": "c", "name": "n", "args": {}}, []),
+        ({"type": "reply.content_part.done", "whatever": 1}, []),
+    ],
+)
+def test_what_is_strange_about_a_usable_message_is_noted(message: dict[str, object], strange: list[str]):
+    noted: list[str] = []
+
+    event = decode(json.dumps(message), note=noted.append)
+
+    assert not isinstance(event, wire.Garbled)
+    assert sorted(noted) == sorted(strange)
+
+
+def test_every_message_that_is_read_has_its_fields_listed():
+    read = {kind for kind in reading._READERS if not kind.startswith("reply.content_part")}
+
+    assert set(oddities.FIELDS) == read
+    assert all(set(names) <= set(oddities.FIELDS[kind]) for kind, names in oddities.EXPECTED.items())
