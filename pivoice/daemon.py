@@ -37,9 +37,8 @@ from pivoice.wake.detector import Detector, WakePolicy
 
 logger = logging.getLogger(__name__)
 
-UPLINK_S = (
-    6.0  # between the threads: how long the event loop may stand still; what waits for a link, waits there
-)
+# Between the threads: how long the event loop may stand still. What waits for a link waits in the agent room.
+UPLINK_S = 6.0
 STOP_S = 2.4  # all of stopping; systemd and the user are promised 3 s
 
 
