@@ -23,7 +23,7 @@ from pivoice.turn.diagram import diagram  # noqa: E402
 HEAD = """\
 # pivoice's settings: each with its default, commented out. Uncomment a line to change it.
 # `pivoice config --check` says whether the file is right. A line with ## has no default: it is unset.
-# Written by scripts/generate.py from pivoice/config.py.
+# Written by scripts/generate.py from pivoice/sections.py.
 """
 
 
@@ -46,7 +46,7 @@ def main() -> int:
 
 def _documented() -> Iterator[tuple[config.Setting, str]]:
     """Yield every setting with the line that follows its field in the source."""
-    tree = ast.parse((ROOT / "pivoice/config.py").read_text())
+    tree = ast.parse((ROOT / "pivoice/sections.py").read_text())
     lines: dict[tuple[str, str], str] = {}
     for node in tree.body:
         if isinstance(node, ast.ClassDef):

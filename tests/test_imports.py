@@ -60,9 +60,15 @@ def test_the_turn_machine_imports_nothing_but_itself_and_no_clock():
         assert not {n.split(".")[0] for n in imports_of(path)} & {"asyncio", "threading", "time", "logging"}
 
 
-@pytest.mark.parametrize("module", ["errors", "clock", "simulation", "latency"])
+@pytest.mark.parametrize("module", ["errors", "clock", "simulation", "latency", "sections"])
 def test_the_lowest_layer_imports_nothing_of_ours(module: str):
     assert not modules_of(PACKAGE / f"{module}.py")
+
+
+def test_the_settings_are_imported_through_the_configuration():
+    users = {p.relative_to(PACKAGE).as_posix() for p in PACKAGE.rglob("*.py") if "sections" in modules_of(p)}
+
+    assert users == {"config.py"}
 
 
 @pytest.mark.parametrize("module", ["config", "control", "service"])
