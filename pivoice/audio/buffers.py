@@ -4,7 +4,7 @@ PURE apart from locks, which are held only to move references and counters.
 
 `PreRoll` and the position it counts belong to the capture thread alone. `Uplink` goes from the capture
 thread to the event loop, `ReplyQueue` from the event loop to the playback thread, `SpokenRing` from the
-playback thread to the capture thread.
+playback thread to the capture thread (as does `reference.Reference`).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Uplink:
         """Called, in the thread that put, once there is something for the next `take_whole`."""
         self._capacity = round(capacity_s * WIRE_HZ)
         self._lock = threading.Lock()
-        self._queue = _Queue()
+        self._queue = Pieces()
         self._clearings = 0
         self._wanted = 0  # frames that somebody waits for; 0: told already, or nobody does
 
@@ -110,7 +110,7 @@ class Uplink:
     def clear(self) -> None:
         """Forget all that waits: a new conversation, or the end of one. Who waits goes on waiting."""
         with self._lock:
-            self._queue = _Queue()
+            self._queue = Pieces()
             self._clearings += 1
 
 
@@ -119,7 +119,7 @@ class _Reply:
     serial: int
     first_s: float
     """When its first samples came."""
-    queue: _Queue
+    queue: Pieces
     is_ended: bool = False
 
 
@@ -159,7 +159,7 @@ class ReplyQueue:
             if self._frames + len(samples) > self._capacity:
                 self.overflow_frames += len(samples)
                 return
-            entry = self._replies.setdefault(reply, _Reply(reply, now_s, _Queue()))
+            entry = self._replies.setdefault(reply, _Reply(reply, now_s, Pieces()))
             entry.queue.append(samples)
             self._frames += len(samples)
 
@@ -234,7 +234,7 @@ class SpokenRing:
 
 
 @dataclass
-class _Queue:
+class Pieces:
     """Arrays in a row, taken from the front in any size, without copying more than is taken."""
 
     frames: int = 0
@@ -261,6 +261,14 @@ class _Queue:
                 self._offset = 0
         self.frames -= wanted
         return taken
+
+    def put_back(self, samples: Samples) -> None:
+        """Make `samples` the next to be taken."""
+        if self._offset:
+            self._pieces[0] = self._pieces[0][self._offset :]
+            self._offset = 0
+        self._pieces.appendleft(samples)
+        self.frames += len(samples)
 
 
 class _Ring:

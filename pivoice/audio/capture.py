@@ -10,54 +10,29 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Protocol
-
-import numpy as np
 
 from pivoice.audio.buffers import EAR_HZ, PreRoll, SpokenRing, Uplink
-from pivoice.audio.echo import EchoStage, NoEchoStage
 from pivoice.audio.feed import UplinkFeed
 from pivoice.audio.gate import HalfDuplexGate
-from pivoice.audio.pcm import Capture, Format, Samples, open_capture
-from pivoice.audio.resample import Resampler, resampled
+from pivoice.audio.pcm import Capture, Format, open_capture
+from pivoice.audio.resample import Resampler
+from pivoice.audio.stage import EchoStage, Heard
+from pivoice.audio.wake_ear import Detector, OwnVoice, Policy, Post, Report, WakeEar
 from pivoice.clock import Clock
 from pivoice.config import AudioConfig, WakeConfig
 from pivoice.errors import DeviceError
-from pivoice.turn.events import CaptureFound, CaptureLost, Event, Valve, WakeHeard
+from pivoice.turn.events import CaptureFound, CaptureLost, OnsetHeard, Valve
 
 __all__ = ["Ears", "HalfDuplexGate"]
 
 logger = logging.getLogger(__name__)
 
-Post = Callable[[Event], None]
-Report = Callable[[str, dict[str, object]], None]
-
 RING_S = 5.0  # the longest pre-roll (2 s) and a loop that was slow to answer the wake word
 BACKOFF_S = (0.5, 5.0)  # first and longest wait before a lost card is tried again
-WORD_S = 2.0  # a wake word, and how long ago it may have left the speaker
-IN_AIR_S = 1.0  # a reply audible this recently may be what the wake word was heard in
-AFTERGLOW_BLOCKS = 4  # of silence after our own words: the detector peaks some blocks after the word
-SCORE_REPORTED = 0.05
 XRUN_WARNING_S = 60.0
 _SLACK_S = 1e-6
-
-
-class Detector(Protocol):
-    """What hears the wake word: the wake room's, as far as this room needs to know it."""
-
-    block_frames: int
-    models: tuple[str, ...]
-
-    def score(self, block: Samples) -> dict[str, float]: ...
-    def reset(self) -> None: ...
-
-
-class Policy(Protocol):
-    """What makes a decision of scores: the wake room's."""
-
-    def decide(self, scores: Mapping[str, float], now_s: float) -> tuple[str, float] | None: ...
 
 
 class Ears:
@@ -77,7 +52,10 @@ class Ears:
         uplink: Uplink,
         spoken: SpokenRing,
         gate: HalfDuplexGate | None,
+        echo: EchoStage | None = None,
     ) -> None:
+        """`gate` knows when a reply is audible. Without `echo` nothing is sent meanwhile: half duplex;
+        without both, everything is."""
         self.beats = 0
         """Periods captured and consumed: what the watchdog eats."""
         self.attempts = 0
@@ -89,10 +67,11 @@ class Ears:
         self._report = report
         self._uplink = uplink
         self._ring = PreRoll(capacity_s=RING_S)
-        self._feed = UplinkFeed(self._ring, uplink, gate=gate, preroll_ms=wake.preroll_ms)
-        own_voice = _OwnVoice(far_detector, spoken, gate, wake.threshold)
-        self._wake = _WakeEar(detector, policy, own_voice, clock=clock, post=post, report=report)
-        self._echo: EchoStage = NoEchoStage()
+        self._feed = UplinkFeed(self._ring, uplink, gate=None if echo else gate, preroll_ms=wake.preroll_ms)
+        own_voice = OwnVoice(far_detector, spoken, gate, wake.threshold)
+        self._wake = WakeEar(detector, policy, own_voice, clock=clock, post=post, report=report)
+        self._echo = echo
+        self._echo_delay_s = echo.delay_s if echo else 0.0
         self._orders: deque[Callable[[], None]] = deque()  # event loop in, capture thread out
         self._door = threading.Event()  # something changed: look
         self._stopping = threading.Event()
@@ -119,6 +98,11 @@ class Ears:
     def ignored_wakes(self) -> int:
         """Wake words that were the agent's own voice."""
         return self._wake.ignored
+
+    @property
+    def echo_status(self) -> dict[str, object] | None:
+        """What the echo canceller tells of itself; None without one."""
+        return self._echo.status() if self._echo else None
 
     @property
     def listens_for(self) -> str:
@@ -209,7 +193,8 @@ class Ears:
         try:
             self.is_open = True
             self._wake.reset()
-            self._echo.discontinuity()
+            if self._echo:
+                self._echo.discontinuity()
             self._hear(pcm, Resampler(pcm.format.rate_hz, EAR_HZ), _PeriodTimes(pcm.format))
         finally:
             self.is_open = False
@@ -228,12 +213,18 @@ class Ears:
                 xruns = pcm.xruns
                 self._warn_of_xruns(pcm)
                 times = _PeriodTimes(pcm.format)
+                if self._echo:
+                    self._echo.discontinuity()
             start_s, end_s = times.place(self._clock.monotonic())
             self._obey()
-            near = self._echo.process(to_ear.process(period))
-            self._ring.append(near)
-            self._feed.feed(near, start_s=start_s, end_s=end_s)
-            self._wake.hear(near, position=self._ring.end, end_s=end_s)
+            near = to_ear.process(period)
+            heard = self._echo.process(near, start_s=start_s) if self._echo else Heard(near, near)
+            start_s, end_s = start_s - self._echo_delay_s, end_s - self._echo_delay_s
+            self._ring.append(heard.uplink)
+            self._feed.feed(heard.uplink, start_s=start_s, end_s=end_s)
+            self._wake.hear(heard.ear, position=self._ring.end, end_s=end_s)
+            if heard.is_onset:
+                self._post(OnsetHeard())
             self.beats += 1
             if not is_found:
                 is_found = True
@@ -304,97 +295,3 @@ class _PeriodTimes:
         self._epoch_s = min(now_s - since_s, self._epoch_s + self._CREEP_S)
         end_s = self._epoch_s + since_s
         return end_s - self._period_s, end_s
-
-
-class _WakeEar:
-    """The wake word on 16 kHz sound: blocks, scores, decisions. Capture thread."""
-
-    def __init__(
-        self,
-        detector: Detector | None,
-        policy: Policy,
-        own_voice: _OwnVoice,
-        *,
-        clock: Clock,
-        post: Post,
-        report: Report,
-    ) -> None:
-        self.models = detector.models if detector else ()
-        self.watching = False
-        self.ignored = 0
-        """Hits that were our own voice."""
-        self._detector = detector
-        self._own_voice = own_voice
-        self._clock = clock
-        self._post = post
-        self._report = report
-        self._policy = policy
-        self._rest = np.zeros(0, np.int16)
-
-    def reset(self) -> None:
-        """There was a gap in the sound."""
-        self._rest = np.zeros(0, np.int16)
-        if self._detector:
-            self._detector.reset()
-
-    def hear(self, near: Samples, *, position: int, end_s: float) -> None:
-        """Take sound that ends at `position`, and at `end_s` on the clock."""
-        if self._detector is None:
-            return
-        sound = np.concatenate([self._rest, near])
-        size = self._detector.block_frames
-        used = len(sound) - len(sound) % size
-        self._rest = sound[used:]
-        for start in range(0, used, size):
-            block_end = position - (len(sound) - start - size)
-            self._judge(self._detector.score(sound[start : start + size]), block_end, end_s=end_s)
-
-    def _judge(self, scores: dict[str, float], position: int, *, end_s: float) -> None:
-        if self.watching:
-            for model, score in scores.items():
-                if score > SCORE_REPORTED:
-                    self._report("score", {"model": model, "score": round(score, 3), "position": position})
-        hit = self._policy.decide(scores, position / EAR_HZ)
-        if hit is None:
-            return
-        model, score = hit
-        facts: dict[str, object] = {"model": model, "score": round(score, 3), "position": position}
-        facts["time_s"] = self._clock.monotonic()
-        if self._own_voice.says(model, end_s):
-            self.ignored += 1
-            logger.info("wake word %r heard in the agent's own voice: ignored", model)
-            self._report("wake", facts | {"ignored": True})
-        else:
-            self._report("wake", facts)
-            self._post(WakeHeard(model, score, position))
-
-
-class _OwnVoice:
-    """Tells the agent saying the wake word from the user saying it over the agent. Capture thread.
-
-    The check takes 0.1 s of computing (x86-64; perhaps 0.8 s on a Zero 2 W, not measured) for the last 2 s;
-    the card's buffer keeps what is heard meanwhile.
-    """
-
-    def __init__(
-        self, detector: Detector | None, spoken: SpokenRing, gate: HalfDuplexGate | None, threshold: float
-    ) -> None:
-        self._detector = detector
-        self._spoken = spoken
-        self._gate = gate
-        self._threshold = threshold
-
-    def says(self, model: str, heard_s: float) -> bool:
-        """Return whether what the speaker played lately scores for `model` by itself."""
-        if self._detector is None or self._gate is None or not self._gate.was_audible(heard_s - IN_AIR_S):
-            return False
-        sound, rate_hz = self._spoken.last()
-        sound = sound[-round(WORD_S * rate_hz) :]
-        size = self._detector.block_frames
-        silence = np.zeros(AFTERGLOW_BLOCKS * size, np.int16)
-        sound = np.concatenate([resampled(sound, rate_hz, EAR_HZ), silence])
-        self._detector.reset()
-        for start in range(len(sound) % size, len(sound), size):
-            if self._detector.score(sound[start : start + size]).get(model, 0.0) >= self._threshold:
-                return True
-        return False

@@ -1,35 +1,158 @@
-"""The echo stage: what the microphone heard, without what the speaker said.
+"""The canceller: WebRTC's AEC3 for what goes up, a gentler one for the wake word. Capture thread.
 
-PURE so far: `none` gives the microphone back. Half duplex needs no stage (it lives in capture.py and is
-driven by the playback cursor); a canceller will come in here, fed by the playback thread.
+AEC3 leaves nothing of the agent's voice, and little of a user who talks over it; speexdsp (tap.py) keeps
+the user and lets some of the agent through: the uplink needs the one, the wake word the other. Both run
+only while the speaker does; otherwise the microphone passes with the same delay. What AEC3 needs besides is
+here, too: silence until it has heard its first echo, and a gate for residues that pass for speech.
+The only file that knows `pywebrtc_audio`; the device is half duplex without it.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+import logging
+import math
 
-from pivoice.audio.pcm import Samples
+import numpy as np
+from pywebrtc_audio import EchoCanceller
+
+from pivoice.audio.buffers import EAR_HZ
+from pivoice.audio.gate import HalfDuplexGate
+from pivoice.audio.onset import OnsetDetector
+from pivoice.audio.pcm import Samples, from_db
+from pivoice.audio.reference import STEP, Reference
+from pivoice.audio.stage import Heard
+from pivoice.audio.tap import open_tap
+
+logger = logging.getLogger(__name__)
+
+DELAY = 128  # samples that AEC3 holds back, at any input (measured)
+WARM_UP_S = 1.5  # of sound from the speaker, once per process: the one false turn in 3 min came at 1.4 s
+ACTIVE = (32768 * from_db(-60)) ** 2  # mean square of what counts as sound from the speaker
+GATE = (32768 * from_db(-50)) ** 2  # residues are at -58 to -45 dBFS, and speech detectors are deaf to level
+GATE_HOLD_S = 0.2
+BROKEN_S = 1.0  # a jump of the delay leaks for 0.5-2 s, most of it after 0.2-0.6 s
+_STEP_S = STEP / EAR_HZ
+_SMOOTH = 0.998  # per step: the echo return loss of the last 5 s
 
 
-class EchoStage(Protocol):
-    """Near and far end in, near end out. 16 kHz, capture thread."""
+class WebrtcStage:
+    """Satisfies `stage.EchoStage`."""
 
-    name: str
+    delay_s = DELAY / EAR_HZ
 
-    def process(self, near: Samples) -> Samples:
-        """Return as many samples as went in."""
+    def __init__(self, reference: Reference, gate: HalfDuplexGate) -> None:
+        self._reference = reference
+        self._gate = gate
+        self._canceller = EchoCanceller(EAR_HZ)  # alone: noise suppression and gain control only harm here
+        self._tap_fault = ""
+        try:
+            self._tap = open_tap()
+        except OSError as error:
+            self._tap, self._tap_fault = None, str(error)
+            logger.warning("the wake word is heard through the uplink's canceller: %s", error)
+        self._onset = OnsetDetector()
+        self._rest: Samples | None = None  # what does not fill a step yet; None: a new stream begins
+        self._line: Samples = np.zeros(DELAY, np.int16)
+        self._is_on = False
+        self._active_s = 0.0  # sound from the speaker so far
+        self._breaks = reference.breaks
+        self._deaf_until_s = 0.0
+        self._open_s = 0.0  # how long the gate stays open
+        self._near_power = self._left_power = 0.0
+        self._gate_openings = self._onsets = 0
+
+    def process(self, near: Samples, *, start_s: float) -> Heard:
+        near, start_s = self._whole_steps(near, start_s)
+        line = np.concatenate([self._line, near])
+        direct, self._line = line[: len(near)], line[len(near) :]
+        if not self._reference.is_running or not len(near):
+            self._is_on = self._is_on and not len(near)
+            return Heard(direct, direct)
+        far = self._reference.pop(len(near), start_s)
+        left = self._canceller.process(near, far)
+        ear = self._tap.process(near, far) if self._tap else left.copy()
+        if not self._is_on:  # what they held back is from the last time they ran
+            self._is_on = True
+            left[:STEP] = ear[:STEP] = direct[:STEP]
+        return self._judged(near, far, left, ear, start_s)
 
     def discontinuity(self) -> None:
-        """The microphone or the speaker lost samples: near and far no longer line up."""
+        self._reference.lose()
+        self._rest = None
+
+    def status(self) -> dict[str, object]:
+        reference = self._reference
+        return {
+            "tap": "speexdsp" if self._tap else self._tap_fault,
+            "is_warm": self._is_warm,
+            "return_loss_db": self._return_loss_db,
+            "delay_ms": None
+            if not self._tap or self._tap.delay_s is None
+            else round(1000 * self._tap.delay_s),
+            "lead_ms": round(1000 * reference.lead_s, 1),
+            "slips": reference.slips,
+            "underruns": reference.underruns,
+            "breaks": reference.breaks,
+            "gate_openings": self._gate_openings,
+            "onsets": self._onsets,
+        }
+
+    @property
+    def _is_warm(self) -> bool:
+        return self._active_s >= WARM_UP_S
+
+    @property
+    def _return_loss_db(self) -> float | None:
+        """How much softer the echo is after AEC3, over the last seconds of replies that nobody spoke over."""
+        if not self._near_power:
+            return None
+        return round(10 * math.log10((self._near_power + 1) / (self._left_power + 1)), 1)
+
+    def _whole_steps(self, near: Samples, start_s: float) -> tuple[Samples, float]:
+        """Return what makes whole steps, and when it began.
+
+        A new stream is filled up with silence, so that no period of whole steps leaves a rest, which would be
+        delay: the resampler holds back a millisecond of the first.
+        """
+        rest = np.zeros(-len(near) % STEP, np.int16) if self._rest is None else self._rest
+        sound = np.concatenate([rest, near])
+        used = len(sound) - len(sound) % STEP
+        self._rest = sound[used:]
+        return sound[:used], start_s - len(rest) / EAR_HZ
+
+    def _judged(self, near: Samples, far: Samples, left: Samples, ear: Samples, start_s: float) -> Heard:
+        """Silence in what is left whatever nobody has said."""
+        end_s = start_s + len(near) / EAR_HZ
+        is_reply = self._gate.is_closed(start_s, end_s)
+        if self._breaks != self._reference.breaks:
+            self._breaks = self._reference.breaks
+            if is_reply:
+                self._deaf_until_s = end_s + BROKEN_S
+        is_deaf = not self._is_warm or start_s < self._deaf_until_s
+        is_active = _power(far) > ACTIVE
+        self._active_s += _STEP_S * int(np.count_nonzero(is_active))
+        is_onset = self._onset.hear(near, ear, is_reply=is_reply and not is_deaf)
+        self._onsets += is_onset
+        if is_reply:
+            powers = _power(left)
+            for step, power in enumerate(powers):
+                if not self._is_let_through(float(power)) or is_deaf:
+                    left[step * STEP : (step + 1) * STEP] = 0
+            if self._open_s <= 0.0 and np.any(is_active):
+                self._near_power = _SMOOTH * self._near_power + (1 - _SMOOTH) * float(_power(near).mean())
+                self._left_power = _SMOOTH * self._left_power + (1 - _SMOOTH) * float(powers.mean())
+        return Heard(left, ear, is_onset)
+
+    def _is_let_through(self, power: float) -> bool:
+        if power > GATE:
+            self._gate_openings += self._open_s <= 0.0
+            self._open_s = GATE_HOLD_S
+            return True
+        self._open_s -= _STEP_S
+        return self._open_s > 0.0
 
 
-class NoEchoStage:
-    """Headphones, a speakerphone with its own canceller, or half duplex."""
-
-    name = "none"
-
-    def process(self, near: Samples) -> Samples:
-        return near
-
-    def discontinuity(self) -> None:
-        pass
+def _power(samples: Samples) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    """Return the mean square of every step."""
+    steps = samples.reshape(-1, STEP).astype(np.float32)
+    return np.asarray(np.einsum("ij,ij->i", steps, steps) / STEP, np.float32)

@@ -20,6 +20,7 @@ from pivoice.audio.earcons import NAMES
 from pivoice.audio.gate import HalfDuplexGate
 from pivoice.audio.mixer import Mixed, Mixer
 from pivoice.audio.pcm import Playback, Samples, from_db, open_playback
+from pivoice.audio.reference import Reference
 from pivoice.clock import Clock
 from pivoice.config import AudioConfig
 from pivoice.errors import DeviceError
@@ -47,7 +48,9 @@ class Mouth:
         report: Callable[[str, dict[str, object]], None],
         spoken: SpokenRing,
         gate: HalfDuplexGate | None,
+        reference: Reference | None = None,
     ) -> None:
+        """`reference`: of a canceller, which need not wait for the room to fall silent after a reply."""
         self.is_open = False
         self._audio = audio
         self._clock = clock
@@ -55,6 +58,8 @@ class Mouth:
         self._report = report
         self._spoken = spoken
         self._gate = gate
+        self._reference = reference
+        self._tail_s = gate.tail_s if gate and not reference else 0.0
         self._queue = ReplyQueue()
         self._chimes: deque[str] = deque()
         self._is_ducked = False  # the event loop writes it
@@ -163,7 +168,7 @@ class Mouth:
             self._old_xruns += pcm.xruns
             self._pcm = None
             with contextlib.suppress(DeviceError):
-                pcm.drop()
+                self._stop(pcm)
             pcm.close()
 
     def _await_sound(self, mixer: Mixer) -> bool:
@@ -189,6 +194,8 @@ class Mouth:
             begins_s = now_s + pcm.delay_frames() / rate_hz
             mixed = mixer.mix(self._chimes, ducked=self._is_ducked, now_s=now_s + _SLACK_S)
             pcm.write(mixed.samples)
+            if self._reference:
+                self._reference.push(mixed.samples, begins_s, has_broken=pcm.xruns > xruns)
             self._spoken.append(mixed.samples)
             self._tell(mixed, begins_s, rate_hz)
             self._settle(now_s)
@@ -198,8 +205,13 @@ class Mouth:
             if mixed.has_sound:
                 sounded_s = now_s
             elif now_s - sounded_s > RUN_ON_S:
-                pcm.drop()
+                self._stop(pcm)
                 return
+
+    def _stop(self, pcm: Playback) -> None:
+        if self._reference:
+            self._reference.stop()
+        pcm.drop()
 
     def _tell(self, mixed: Mixed, begins_s: float, rate_hz: int) -> None:
         """Tell of a period that was written and whose first sample sounds at `begins_s`."""
@@ -220,7 +232,7 @@ class Mouth:
             logger.debug("! reply %d ran dry", mixed.reply)
         self._tell_loudness(mixed, begins_s, rate_hz)
         if mixed.is_last:
-            self._ending = mixed.reply, ends_s + (self._gate.tail_s if self._gate else 0.0)
+            self._ending = mixed.reply, ends_s + self._tail_s
 
     def _tell_loudness(self, mixed: Mixed, begins_s: float, rate_hz: int) -> None:
         loudness = np.abs(mixed.voice.astype(np.int32))
@@ -262,6 +274,8 @@ class Mouth:
         self.is_open = True
         opened = pcm.format
         self._spoken.set_rate(opened.rate_hz)
+        if self._reference:
+            self._reference.open(opened.rate_hz)
         logger.info(
             "playback: %r at %d Hz, %s, %d channels, periods of %.1f ms",
             self._audio.playback,
