@@ -22,9 +22,9 @@ STEP = EAR_HZ // 100
 """10 ms: what the canceller works in, and what a slip is."""
 EARLY_S = 0.006  # so much before its echo a sample is handed out: what a late playback thread eats into
 CAP_S = 0.4  # the canceller looks back half a second
-_LATER_S = 0.004  # so much later than it was laid is the time to slip; the cards' own delays are on our side
+_LATER_S = 0.003  # so much later than it was laid is the time to slip
 _EARLIER_S = 0.010
-_URGENT_S = 0.004  # so much beyond that a slip waits for silence no longer
+_URGENT_S = 0.002  # so much beyond that a slip waits for silence no longer
 _JUDGED = 50  # periods whose median is judged: a second of the usual ones
 _QUIET = round(32768 * from_db(-60))
 

@@ -1,0 +1,226 @@
+"""The reference of the canceller: order, alignment, slips, and what is told of broken cards."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pivoice.audio.buffers import EAR_HZ
+from pivoice.audio.pcm import Samples
+from pivoice.audio.reference import CAP_S, EARLY_S, STEP, Reference
+
+PERIOD = 320
+PERIOD_S = PERIOD / EAR_HZ
+HELD = 2  # periods that the card holds at most
+COUNTS = 30_000  # so many samples can be told apart
+SAMPLE_S = 1 / EAR_HZ
+
+
+class Cards:
+    """A speaker and a microphone, each with its clock. What sounds counts its own samples: each can be dated.
+
+    `phase_s`: when the microphone's first period is read; the speaker starts at 0.
+    """
+
+    def __init__(self, *, phase_s: float = 0.007, ppm: float = 0.0) -> None:
+        self.reference = Reference()
+        self.reference.open(EAR_HZ)
+        self.phase_s = phase_s
+        self.starts_s = 0.0
+        self.second_s = 1 - ppm * 1e-6
+        """How long a second of the speaker lasts."""
+        self.pushed = self.popped = 0
+        self.heard: list[tuple[float, Samples]] = []
+        """What was handed out, and when the microphone took what it was handed out with."""
+        self.silent: set[int] = set()
+        """Periods in which nothing sounds."""
+
+    @property
+    def now_s(self) -> float:
+        return self.phase_s + self.popped * SAMPLE_S
+
+    def sounds_s(self, index: int) -> float:
+        return self.starts_s + self.second_s * index * SAMPLE_S
+
+    def push(self, *, has_broken: bool = False) -> None:
+        period = (np.arange(self.pushed, self.pushed + PERIOD) % COUNTS + 100).astype(np.int16)
+        if self.pushed // PERIOD in self.silent:
+            period[:] = 0
+        self.reference.push(period, self.sounds_s(self.pushed), has_broken=has_broken)
+        self.pushed += PERIOD
+
+    def pop(self) -> Samples:
+        start_s = self.now_s - PERIOD_S
+        taken = self.reference.pop(PERIOD, start_s)
+        self.heard.append((start_s, taken))
+        self.popped += PERIOD
+        return taken
+
+    def fill(self) -> None:
+        while self.sounds_s(self.pushed) - self.now_s <= (HELD - 1) * PERIOD_S * self.second_s:
+            self.push()
+
+    def play(self, seconds: float, *, fills: bool = True) -> None:
+        """Let time pass: the playback thread keeps the card full, the capture thread reads."""
+        end_s = self.now_s + seconds
+        while self.now_s < end_s:
+            if fills:
+                self.fill()
+            self.pop()
+
+    def leads_s(self, *, since_s: float = 0.0) -> np.ndarray:
+        """Return how early each sample was handed out that sounded at all."""
+        leads = []
+        for start_s, taken in self.heard:
+            at = np.flatnonzero(taken)
+            if start_s < since_s or not len(at):
+                continue
+            nominal = (start_s + at * SAMPLE_S - self.starts_s) / (self.second_s * SAMPLE_S)
+            counted = taken[at].astype(np.int64) - 100
+            index = counted + COUNTS * np.rint((nominal - counted) / COUNTS)
+            leads.append(self.starts_s + self.second_s * index * SAMPLE_S - (start_s + at * SAMPLE_S))
+        return np.concatenate(leads)
+
+
+@pytest.mark.parametrize("phase_s", [0.0, 0.001, 0.007, 0.0125, 0.0199])
+def test_what_sounds_is_handed_out_a_little_early_whenever_the_microphone_is_read(phase_s: float):
+    cards = Cards(phase_s=phase_s)
+
+    cards.play(3.0)
+
+    assert cards.leads_s() == pytest.approx(EARLY_S, abs=2 * SAMPLE_S)
+    assert cards.reference.slips == cards.reference.underruns == 0
+
+
+def test_before_the_speaker_runs_there_is_silence_and_nothing_is_owed():
+    cards = Cards()
+    cards.starts_s = 1.0
+
+    cards.play(0.9, fills=False)
+    cards.play(2.0)
+
+    assert not cards.heard[20][1].any()
+    assert cards.leads_s() == pytest.approx(EARLY_S, abs=2 * SAMPLE_S)
+    assert cards.reference.underruns == 0
+
+
+def test_a_late_playback_thread_leaves_a_hole_and_no_shift():
+    cards = Cards()
+    cards.play(1.0)
+
+    cards.play(2 * PERIOD_S, fills=False)
+    cards.play(1.0)
+
+    assert cards.reference.underruns
+    assert cards.leads_s() == pytest.approx(EARLY_S, abs=2 * SAMPLE_S)
+
+
+def test_a_late_capture_thread_catches_up_without_a_shift():
+    cards = Cards()
+    cards.play(1.0)
+
+    for _ in range(5):  # the card plays on, nobody reads
+        cards.push()
+    cards.play(1.0)
+
+    assert cards.leads_s() == pytest.approx(EARLY_S, abs=2 * SAMPLE_S)
+
+
+@pytest.mark.parametrize("ppm", [300.0, -300.0])
+def test_clocks_that_drift_apart_are_slipped_by_whole_steps_and_never_late(ppm: float):
+    cards = Cards(ppm=ppm)
+
+    cards.play(240.0)
+
+    leads_s = cards.leads_s(since_s=10.0)
+    assert leads_s.min() > 0.0
+    assert leads_s.max() < 0.025
+    assert 4 <= cards.reference.slips <= 9  # 72 ms apart by now
+
+
+def test_a_slip_waits_for_silence():
+    cards = Cards(ppm=-300.0)  # slower: the lead grows by 0.3 ms a second, and 10 ms are reached after 33 s
+    cards.silent = {period for period in range(5000) if period % 500 > 490}
+
+    cards.play(41.0)
+
+    assert cards.reference.slips == 1
+    sizes = [np.diff(taken.astype(int)) for _, taken in cards.heard if np.count_nonzero(taken) == PERIOD]
+    assert all((steps == 1).all() or (steps == 1 - COUNTS).any() for steps in sizes)
+
+
+def test_clocks_that_agree_are_never_slipped():
+    cards = Cards()
+
+    cards.play(120.0)
+
+    assert cards.reference.slips == 0
+
+
+def test_a_card_that_ran_dry_begins_anew_in_step():
+    cards = Cards()
+    cards.play(1.0)
+
+    cards.starts_s += 0.3137
+    cards.play(0.25, fills=False)
+    cards.push(has_broken=True)
+    cards.play(1.0)
+
+    assert cards.reference.breaks == 2  # its opening was one
+    assert cards.leads_s(since_s=1.5) == pytest.approx(EARLY_S, abs=2 * SAMPLE_S)
+
+
+def test_a_microphone_that_lost_samples_finds_its_place_again():
+    cards = Cards()
+    cards.play(1.0)
+
+    cards.phase_s += 0.1234  # so much was lost
+    cards.reference.lose()
+    cards.play(1.0)
+
+    assert cards.reference.breaks == 2
+    assert cards.leads_s() == pytest.approx(EARLY_S, abs=2 * SAMPLE_S)
+
+
+def test_what_a_stopped_card_held_is_not_handed_out():
+    cards = Cards()
+    cards.play(1.0)
+
+    cards.reference.stop()
+    taken = cards.pop()
+
+    assert not taken.any()
+    assert not cards.reference.is_running
+    assert cards.reference.depth_s == 0.0
+
+
+def test_a_speaker_that_starts_again_is_in_step_again():
+    cards = Cards()
+    cards.play(1.0)
+    cards.reference.stop()
+    cards.play(2.0, fills=False)
+
+    cards.starts_s = cards.now_s + 0.0123
+    cards.pushed = 0
+    cards.play(1.0)
+
+    assert cards.leads_s(since_s=3.0) == pytest.approx(EARLY_S, abs=2 * SAMPLE_S)
+
+
+def test_a_muted_microphone_does_not_let_it_grow_for_ever():
+    cards = Cards()
+    cards.play(1.0)
+
+    for _ in range(500):
+        cards.push()
+
+    assert cards.reference.depth_s <= CAP_S
+    cards.popped = cards.pushed - 2 * PERIOD
+    cards.reference.lose()
+    since_s = cards.now_s
+    cards.play(1.0)
+    assert cards.leads_s(since_s=since_s) == pytest.approx(EARLY_S, abs=2 * SAMPLE_S)
+
+
+def test_a_step_is_what_the_canceller_works_in():
+    assert STEP == 160
