@@ -28,8 +28,6 @@ def contradictions(config: Config) -> Iterator[Fault]:
     yield from _agent_contradictions(config.agent)
     if config.wake.engine != "none" and not config.wake.models:
         yield Fault("wake.models", '[] is empty; name a model, or set wake.engine = "none"')
-    if config.audio.echo == "webrtc":
-        yield Fault("audio.echo", '"webrtc" is not there yet; use "half_duplex", "none" or "auto"')
     yield from _pin_contradictions(config.panel)
 
 

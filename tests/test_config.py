@@ -104,7 +104,7 @@ def test_an_unknown_setting_is_answered_with_the_one_meant(text: str, key: str, 
         ("[wake]\nmodels = []", "wake.models"),
         ("[panel]\nred_pin = 5", "panel.red_pin"),
         ("[panel]\nbutton_pin = 27", "panel"),
-        ("[audio]\necho = 'webrtc'", "audio.echo"),
+        ("[audio]\necho = 'speex'", "audio.echo"),
         ("[audio]\nperiod_ms = true", "audio.period_ms"),
     ],
 )
