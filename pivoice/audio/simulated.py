@@ -3,7 +3,9 @@
 The *devices* (`Microphone`, `Speaker`) are the hardware: they stand for a name in the configuration, live as
 long as the process, and tests hold them to speak, to listen, to pull the plug. The PCMs
 (`SimulatedCapture`, `SimulatedPlayback`) are what a thread opens on them. As on a card, sample k of a
-device sounds at `epoch_s + k / rate`, whether anybody reads or writes in time or not.
+device sounds at `epoch_s + k / true_hz`, whether anybody reads or writes in time or not. A device may run by
+a quartz of its own (`ppm`), be served late (`lateness`), and a microphone may hear more than files
+(`listen_to`): what a speaker plays, for example.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import struct
 import threading
 import wave
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +27,9 @@ PREFIX = "simulated:"
 SPEAKER_HZ = 48000
 HEADER_BYTES = 44
 _SLACK_S = 1e-6  # less than a sample: what adding floats costs
+
+Source = Callable[[int, int], Samples]
+"""Given first and last (exclusive) frame of a microphone's timeline: what is to be heard there, mono."""
 
 
 class Device:
@@ -41,6 +47,15 @@ class Device:
         """When opening it failed."""
         self.in_use: _Handle | None = None
         self.xrun_wanted = False
+        self.ppm = 0.0
+        """How much faster than it says its clock runs, in millionths. Set before the first opening."""
+        self.lateness: Callable[[], float] | None = None
+        """Asked at every read, wait and write: how many seconds late the thread comes to it."""
+
+    @property
+    def true_hz(self) -> float:
+        """Samples in a second of the Clock."""
+        return self.rate_hz * (1 + self.ppm * 1e-6)
 
     def unplug(self) -> None:
         """Pull the plug: what is open dies, opening fails."""
@@ -59,30 +74,39 @@ class Device:
     def frame_at(self, time_s: float) -> int:
         """Return the number of samples that have sounded at `time_s`."""
         assert self.epoch_s is not None, f"{self.name} was never opened"
-        return int((time_s - self.epoch_s + _SLACK_S) * self.rate_hz)
+        return int((time_s - self.epoch_s + _SLACK_S) * self.true_hz)
 
     def time_of(self, frame: int) -> float:
         """Return when sample `frame` sounds."""
         assert self.epoch_s is not None, f"{self.name} was never opened"
-        return self.epoch_s + frame / self.rate_hz
+        return self.epoch_s + frame / self.true_hz
 
 
 class Microphone(Device):
-    """A room that plays a WAV file once, and whatever `say` adds."""
+    """A room that plays a WAV file once, and whatever `say` and `listen_to` add."""
 
     def __init__(self, name: str, frames: Samples, rate_hz: int) -> None:
         super().__init__(name, rate_hz)
         self.channels = frames.shape[1]
         self._sounds: list[tuple[int, Samples]] = [(0, frames)]
+        self._sources: list[Source] = []
 
     def say(self, samples: Samples, *, at_s: float) -> None:
         """Add mono sound at the microphone's rate, in every channel, from `at_s` on the clock on.
 
         `samples` are not copied, and must stay as they are.
         """
-        start = round((at_s - (self.epoch_s or 0.0)) * self.rate_hz)
+        start = round((at_s - (self.epoch_s or 0.0)) * self.true_hz)
         frames = np.broadcast_to(samples[:, None], (len(samples), self.channels))
         self._sounds = [*self._sounds, (start, frames)]
+
+    def listen_to(self, source: Source) -> None:
+        """Hear `source` too, in every channel.
+
+        It is asked in the capture thread, for stretches in ascending order (gaps are overruns), each only
+        once the last frame of it is in the past: what another card played until then is known.
+        """
+        self._sources = [*self._sources, source]
 
     def sound(self, start: int, stop: int) -> Samples:
         """Return frames `start` to `stop` of the timeline (n x channels)."""
@@ -91,6 +115,8 @@ class Microphone(Device):
             first, last = max(at, start), min(at + len(frames), stop)
             if first < last:
                 mixed[first - start : last - start] += frames[first - at : last - at]
+        for source in self._sources:
+            mixed += source(start, stop)[:, None]
         return np.clip(mixed, -32768, 32767).astype(np.int16)
 
 
@@ -228,6 +254,12 @@ class _Handle:
             self._clock.wait(self.gone, left_s)
         self._check(device)
 
+    def _come_late(self, device: Device) -> None:
+        """The thread was not let run in time, if the device says so."""
+        late_s = device.lateness() if device.lateness else 0.0
+        if late_s > 0:
+            self._wait_until(device, self._clock.monotonic() + late_s)
+
     def _check(self, device: Device) -> None:
         if self.gone.is_set() or not device.is_plugged:
             reason = "No such device"
@@ -263,6 +295,7 @@ class SimulatedCapture(_Handle):
             self._next = now
         stop = self._next + self._period
         self._wait_until(self._device, self._device.time_of(stop))
+        self._come_late(self._device)
         frames = self._device.sound(self._next, stop)
         self._next = stop
         return amplified(pick_channel(frames, self._channel, device=self._device.name), self._gain)
@@ -287,13 +320,13 @@ class SimulatedPlayback(_Handle):
         )
 
     def wait(self) -> None:
-        self._check(self._device)
-        if self._end is not None:
-            self._wait_until(self._device, self._device.time_of(self._end - self._period))
+        self._await_room()
+        self._come_late(self._device)
 
     def write(self, period: Samples) -> None:
         assert len(period) == self._period, f"a period has {self._period} samples, not {len(period)}"
-        self.wait()
+        self._await_room()
+        self._come_late(self._device)
         now = self._device.frame_at(self._clock.monotonic())
         if self._end is not None and (now > self._end or self._device.xrun_wanted):
             self._device.xrun_wanted = False
@@ -316,6 +349,11 @@ class SimulatedPlayback(_Handle):
         if self._device.in_use is self:
             self._silence()
         self._release(self._device)
+
+    def _await_room(self) -> None:
+        self._check(self._device)
+        if self._end is not None:
+            self._wait_until(self._device, self._device.time_of(self._end - self._period))
 
     def _silence(self) -> None:
         now = self._device.frame_at(self._clock.monotonic())

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pivoice.audio.pcm import open_capture, open_playback
+from pivoice.audio.pcm import Samples, open_capture, open_playback
 from pivoice.audio.simulated import microphone, speaker
 from pivoice.config import AudioConfig
 from pivoice.errors import DeviceError
@@ -134,3 +134,86 @@ def test_an_xrun_can_be_asked_for(tmp_path: Path):
     mouth.write(noise(0.02, 48000))
 
     assert (ear.xruns, mouth.xruns) == (1, 1)
+
+
+def test_a_source_is_heard_for_exactly_the_time_it_is_asked_for(tmp_path: Path):
+    name = f"simulated:{write_wav(tmp_path / 'a.wav', np.full(16000, 1000, np.int16), 16000)}"
+    audio = AudioConfig(capture=name)
+    asked: list[tuple[int, int]] = []
+
+    def count(start: int, stop: int) -> Samples:
+        asked.append((start, stop))
+        return np.arange(start, stop, dtype=np.int16)
+
+    pcm = open_capture(name, audio, StepClock())
+    microphone(name).listen_to(count)
+
+    heard = np.concatenate([pcm.read() for _ in range(3)])
+
+    assert heard.tolist() == [1000 + frame for frame in range(960)]
+    assert asked == [(0, 320), (320, 640), (640, 960)]
+
+
+def test_a_source_is_heard_in_every_channel_and_clips(tmp_path: Path):
+    path = write_wav(tmp_path / "a.wav", np.full(1000, 30000, np.int16), 16000, channels=2)
+    audio = AudioConfig(capture=f"simulated:{path}", channel=1)
+    pcm = open_capture(audio.capture, audio, StepClock())
+    microphone(audio.capture).listen_to(lambda start, stop: np.full(stop - start, 5000, np.int16))
+
+    assert pcm.read().tolist() == [32767] * 320
+
+
+@pytest.mark.parametrize("ppm", [-100.0, 100.0])
+def test_cards_with_a_quartz_of_their_own_gain_or_lose_time(tmp_path: Path, ppm: float):
+    name = f"simulated:{write_wav(tmp_path / 'a.wav', noise(0.1, 16000), 16000)}"
+    audio, clock = AudioConfig(capture=name, playback=f"simulated:{tmp_path / 'b.wav'}"), StepClock()
+    microphone(name).ppm = speaker(audio.playback).ppm = ppm
+    ear, mouth = open_capture(name, audio, clock), open_playback(audio.playback, audio, clock)
+    begun_s = clock.monotonic()
+
+    for _ in range(5000):
+        ear.read()
+        mouth.write(np.zeros(960, np.int16))
+
+    assert ear.format.rate_hz == 16000
+    assert clock.monotonic() - begun_s == pytest.approx(100 / (1 + ppm * 1e-6), abs=1e-4)
+    assert (ear.xruns, mouth.xruns) == (0, 0)
+
+
+def test_a_late_reader_hears_the_same_later(tmp_path: Path):
+    words = noise(0.1, 16000)
+    audio, clock = (
+        AudioConfig(capture=f"simulated:{write_wav(tmp_path / 'a.wav', words, 16000)}"),
+        StepClock(),
+    )
+    pcm = open_capture(audio.capture, audio, clock)
+    stalls = iter([0.0, 0.05, 0.0, 0.0, 0.0])
+    microphone(audio.capture).lateness = lambda: next(stalls)
+    begun_s = clock.monotonic()
+
+    heard, times = [], []
+    for _ in range(5):
+        heard.append(pcm.read())
+        times.append(round(clock.monotonic() - begun_s, 4))
+
+    assert np.array_equal(np.concatenate(heard), words)
+    assert times == [0.02, 0.09, 0.09, 0.09, 0.1]
+
+
+@pytest.mark.parametrize(("late_s", "xruns"), [(0.015, 0), (0.03, 1)])
+@pytest.mark.parametrize("is_between", [False, True])
+def test_a_late_writer_runs_the_card_dry_only_when_it_held_no_more(
+    tmp_path: Path, late_s: float, xruns: int, is_between: bool
+):
+    audio, clock = AudioConfig(playback=f"simulated:{tmp_path / 'b.wav'}"), StepClock()
+    pcm = open_playback(audio.playback, audio, clock)
+    for _ in range(3):
+        pcm.wait()
+        pcm.write(noise(0.02, 48000))
+    stalls = iter([0.0, late_s] if is_between else [late_s, 0.0])
+    speaker(audio.playback).lateness = lambda: next(stalls)
+
+    pcm.wait()
+    pcm.write(noise(0.02, 48000))
+
+    assert pcm.xruns == xruns
