@@ -22,11 +22,13 @@ from pivoice.audio.buffers import SpokenRing, Uplink
 from pivoice.audio.capture import Ears
 from pivoice.audio.gate import HalfDuplexGate
 from pivoice.audio.playback import Mouth
+from pivoice.audio.reference import Reference
+from pivoice.audio.stage import STAGES, open_stage
 from pivoice.clock import Clock, SystemClock
 from pivoice.commands import ARGUMENTS, commands_for
 from pivoice.config import Config, changed
 from pivoice.control import Command, Control
-from pivoice.fitting import deadlines, is_half_duplex, open_detectors
+from pivoice.fitting import choose_echo, deadlines, open_detectors
 from pivoice.latency import Latencies
 from pivoice.panel.panel import NoPanel, Panel, open_panel
 from pivoice.tools.builtin import end_conversation_tool, get_time_tool
@@ -65,11 +67,12 @@ class Daemon:
         `commands`: more of them for the control socket."""
         self.config = config
         self._clock = clock or SystemClock()
-        half_duplex = is_half_duplex(config)
+        self.echo = choose_echo(config)
         near, far = detectors or open_detectors(config)
-        self.turn = Turn(deadlines(config), half_duplex=half_duplex)
+        self.turn = Turn(deadlines(config), half_duplex=self.echo.mode == "half_duplex")
         spoken = SpokenRing()
-        gate = HalfDuplexGate() if half_duplex else None
+        gate = None if self.echo.mode == "none" else HalfDuplexGate()
+        reference = Reference() if self.echo.mode in STAGES else None
         doors: dict[str, Any] = {"clock": self._clock, "post": self.post, "report": self.report}
         room = {**doors, "spoken": spoken, "gate": gate}
         self.uplink = Uplink(capacity_s=UPLINK_S + config.wake.preroll_ms / 1000)
@@ -80,9 +83,10 @@ class Daemon:
             far_detector=far,
             policy=WakePolicy(threshold=config.wake.threshold, refractory_s=config.wake.refractory_s),
             uplink=self.uplink,
+            echo=open_stage(self.echo.mode, reference, gate) if reference and gate else None,
             **room,
         )
-        self.mouth = Mouth(audio=config.audio, **room)
+        self.mouth = Mouth(audio=config.audio, reference=reference, **room)
         self.tools = Registry(
             [get_time_tool(), end_conversation_tool(self._say_goodbye)], timeout_s=config.tools.timeout_s
         )
@@ -153,7 +157,9 @@ class Daemon:
         self.ears.start()
         self._show()
         service.notify_ready()
-        logger.info("pivoice %s: wake %s, echo %s", __version__, self.ears.listens_for, self.seen.echo)
+        logger.info("pivoice %s: wake %s", __version__, self.ears.listens_for)
+        level = logging.WARNING if self.echo.is_fallback else logging.INFO
+        logger.log(level, "echo: %s (%s)", self.echo.mode, self.echo.reason)
 
     async def _close(self) -> None:
         """Silence first, then the session, which costs money, and the cards, then the rest; bounded."""
