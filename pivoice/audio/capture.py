@@ -195,7 +195,7 @@ class Ears:
             self._wake.reset()
             if self._echo:
                 self._echo.discontinuity()
-            self._hear(pcm, Resampler(pcm.format.rate_hz, EAR_HZ), _PeriodTimes(pcm.format))
+            self._hear(pcm, Resampler(pcm.format.rate_hz, EAR_HZ), PeriodTimes(pcm.format))
         finally:
             self.is_open = False
             self._old_xruns += pcm.xruns
@@ -203,7 +203,7 @@ class Ears:
             pcm.close()
             self._ring.clear()
 
-    def _hear(self, pcm: Capture, to_ear: Resampler, times: _PeriodTimes) -> None:
+    def _hear(self, pcm: Capture, to_ear: Resampler, times: PeriodTimes) -> None:
         xruns, is_found = 0, False
         while True:
             period = pcm.read()
@@ -212,7 +212,7 @@ class Ears:
             if pcm.xruns > xruns:
                 xruns = pcm.xruns
                 self._warn_of_xruns(pcm)
-                times = _PeriodTimes(pcm.format)
+                times = PeriodTimes(pcm.format)
                 if self._echo:
                     self._echo.discontinuity()
             start_s, end_s = times.place(self._clock.monotonic())
@@ -278,8 +278,8 @@ class Ears:
             logger.warning("capture: %d xruns so far; try audio.period_ms = 40", self.xruns)
 
 
-class _PeriodTimes:
-    """When periods were captured, from when they could be read: reads may be late, never early."""
+class PeriodTimes:
+    """When periods were captured, from when they could be read: reads may be late, never early. One thread."""
 
     _CREEP_S = 20e-6  # per period: follows a card's clock that is slow by up to 1000 ppm at 20 ms
 

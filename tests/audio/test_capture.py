@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pivoice.audio.buffers import SpokenRing, Uplink
-from pivoice.audio.capture import Ears, HalfDuplexGate, _PeriodTimes
+from pivoice.audio.capture import Ears, HalfDuplexGate, PeriodTimes
 from pivoice.audio.pcm import Format, Samples
 from pivoice.audio.resample import Resampler, resampled
 from pivoice.audio.simulated import Microphone, microphone
@@ -650,7 +650,7 @@ def test_every_period_consumed_is_a_beat(tmp_path: Path):
 
 
 def test_periods_read_late_are_placed_when_they_were_captured():
-    times = _PeriodTimes(Format(48000, 960, 48000, 1, "S16_LE"))
+    times = PeriodTimes(Format(48000, 960, 48000, 1, "S16_LE"))
     times.place(10.020)
 
     placed = [times.place(10.5) for _ in range(3)]
@@ -659,7 +659,7 @@ def test_periods_read_late_are_placed_when_they_were_captured():
 
 
 def test_a_card_whose_clock_is_slow_is_followed():
-    times = _PeriodTimes(Format(48000, 960, 48000, 1, "S16_LE"))
+    times = PeriodTimes(Format(48000, 960, 48000, 1, "S16_LE"))
     slow_s = 0.02 * (1 + 200e-6)
 
     for count in range(1, 180_001):  # an hour
