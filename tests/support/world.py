@@ -76,12 +76,16 @@ class World:
         await self.until(lambda: self.daemon.ears.beats > 0, 5)
 
     def start(self) -> Start:
-        """Return what a daemon begins with now; a test that reloads may have changed `settings`."""
+        """Return what a daemon begins with now; a test that reloads may have changed `settings`.
+
+        "auto" is half duplex here: what is not about the echo need not wait for a canceller to compute.
+        """
         given = self.settings
+        echo = "half_duplex" if given.audio.echo == "auto" else given.audio.echo
         settings = replace(
             given,
             agent=replace(given.agent, url=self.agent.url),
-            audio=replace(given.audio, capture=self._names[0], playback=self._names[1]),
+            audio=replace(given.audio, capture=self._names[0], playback=self._names[1], echo=echo),
             panel=replace(given.panel, driver="simulated"),
             control=replace(given.control, socket=str(self._directory / "control.sock")),
         )
