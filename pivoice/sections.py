@@ -152,6 +152,8 @@ class TurnConfig:
     """Seconds to wait for the agent's answer."""
     long_reply_s: Seconds = 120.0
     """Seconds a reply may last."""
+    onset_s: Seconds = 0.7
+    """Seconds a reply stays ducked on the device's own suspicion, before the server has heard anything."""
     yield_s: Seconds = 2.5
     """Seconds a reply stays ducked while the user may be interrupting, without confirmation."""
     yield_short_s: Seconds = 1.0

@@ -129,6 +129,7 @@ def speech_started(floor: Floor, event: SpeechStarted) -> None:
     memory = floor.memory
     repeated = memory.user_speaking
     memory.user_speaking = True
+    memory.suspicions = 0
     memory.kills_next = False
     if not repeated:
         memory.announced = min(memory.announced + 1, 2)

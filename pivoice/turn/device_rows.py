@@ -39,6 +39,7 @@ def reply_audible(floor: Floor, event: ReplyAudible) -> None:
         return
     floor.forget(event.reply - 1)
     memory.audible = event.reply
+    memory.suspicions = 0
     memory.user_said = reply.overtaken
     if floor.state is not State.YIELDING:
         floor.speak()

@@ -18,6 +18,7 @@ _ASKED = (*_OPEN, ev.SpeechStarted(1), ev.SpeechStopped(1), ev.UserSaid(1, "word
 _ANSWERED = (*_ASKED, ev.ReplyStarted(1, 1), ev.ReplyAudible(1))
 _SENT = (*_ANSWERED, ev.ReplyEnded(1, 1))
 _FOLLOW_UP = (*_SENT, ev.PlaybackDrained(1))
+_SUSPECTED = (*_ANSWERED, ev.OnsetHeard())
 _TALKED_OVER = (*_ANSWERED, ev.SpeechStarted(1))
 
 
@@ -50,6 +51,7 @@ SITUATIONS = (
     Situation("goodbye", (*_ANSWERED, ev.GoodbyeAsked(1))),
     Situation("a tool runs", (*_ANSWERED, ev.ToolCalled(1, 1, "a", "tool", {}))),
     Situation("", _TALKED_OVER),
+    Situation("on suspicion", _SUSPECTED),
     Situation("all of it sent", (*_SENT, ev.SpeechStarted(1), ev.SpeechStopped(1))),
 )
 

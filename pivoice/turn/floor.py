@@ -35,6 +35,13 @@ RINGING = "ringing"
 RINGS = 20
 """How often a timer rings before it gives up, the first time included."""
 
+SUSPICIONS = 3
+"""How often in a row a reply ducks on the device's own suspicion; the server's word starts the count anew.
+
+Onsets come once a second. A server that heard nobody for that long will not, and what fires on (a fan, a
+rattling speaker) would have the reply go up and down to its end.
+"""
+
 SAYS = 4
 """How many `ctl say` may wait; a later one is refused and counted in `says_lost`."""
 
@@ -43,11 +50,17 @@ class Floor:
     """The joint state, its projections, and the moves between states."""
 
     def __init__(
-        self, deadlines: Deadlines | None = None, *, half_duplex: bool = False, rings: int = RINGS
+        self,
+        deadlines: Deadlines | None = None,
+        *,
+        half_duplex: bool = False,
+        rings: int = RINGS,
+        suspicions: int = SUSPICIONS,
     ) -> None:
         self.deadlines = deadlines or Deadlines()
         self.half_duplex = half_duplex
         self.rings = rings
+        self.suspicions = suspicions
         self.state = State.IDLE
         self.link = Link.DOWN
         self.muted = False

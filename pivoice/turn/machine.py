@@ -16,8 +16,9 @@ from collections.abc import Mapping
 
 from pivoice.turn import agent_rows, device_rows, user_rows
 from pivoice.turn.actions import Action, End
+from pivoice.turn.ducks import Ducks
 from pivoice.turn.events import Event, ReplyAudible, ReplyStarted, SessionReady
-from pivoice.turn.floor import RINGS, Floor, Row
+from pivoice.turn.floor import RINGS, SUSPICIONS, Floor, Row
 from pivoice.turn.states import Deadline, Deadlines, Link, State
 
 __all__ = ["Deadline", "Deadlines", "Link", "State", "Turn"]
@@ -30,19 +31,26 @@ class Turn(Floor):
     """The table."""
 
     def __init__(
-        self, deadlines: Deadlines | None = None, *, half_duplex: bool = False, rings: int = RINGS
+        self,
+        deadlines: Deadlines | None = None,
+        *,
+        half_duplex: bool = False,
+        rings: int = RINGS,
+        suspicions: int = SUSPICIONS,
     ) -> None:
-        super().__init__(deadlines, half_duplex=half_duplex, rings=rings)
+        super().__init__(deadlines, half_duplex=half_duplex, rings=rings, suspicions=suspicions)
         self.ignored: Counter[str] = Counter()
         """Events that changed nothing and asked for nothing, by name."""
+        self.ducks = Ducks()
 
     def step(self, event: Event) -> list[Action]:
         """Return what is to be done about `event`, in order."""
-        before = self.snapshot()
+        before, state, deadline = self.snapshot(), self.state, self.deadline
         if self.state is State.IDLE:
             self._silence_stray(event)
         if not self._is_stale(event):
             self.rows[type(event)](self, event)
+        self.ducks.note(event, state, self.state, deadline, self.deadline)
         actions, self.asked = self.asked, []
         if not actions and self.snapshot() == before:
             self.ignored[type(event).__name__] += 1

@@ -47,6 +47,7 @@ class Deadline(enum.Enum):
     GOODBYE = "goodbye"
     TOOL = "tool"
     LONG_REPLY = "long_reply"
+    ONSET = "onset"
     YIELD = "yield"
     YIELD_SHORT = "yield_short"
 
@@ -68,6 +69,8 @@ class Deadlines:
     A reply to a tool's answer starts within 3 s (measured live by others, 2026-09)."""
     long_reply_s: float = 120.0
     """For one reply to play out."""
+    onset_s: float = 0.7
+    """For the server to hear what the device took for the user's voice."""
     yield_s: float = 2.5
     """For the server to confirm an interruption."""
     yield_short_s: float = 1.0
@@ -91,6 +94,7 @@ class Deadlines:
             Deadline.GOODBYE: min(self.goodbye_s, self.no_reply_s),
             Deadline.TOOL: self.tool_s + self.no_reply_s,
             Deadline.LONG_REPLY: self.long_reply_s,
+            Deadline.ONSET: self.onset_s,
             Deadline.YIELD: self.yield_s,
             Deadline.YIELD_SHORT: self.yield_short_s,
         }[deadline]
@@ -137,6 +141,8 @@ class Memory:
     """By serial, oldest first. At most one is audible, and every older one is gone."""
     audible: int = 0
     """The serial of the reply that sounds; 0 for none."""
+    suspicions: int = 0
+    """How often in a row this reply was ducked on the device's own suspicion, the server hearing nobody."""
     kills_next: bool = False
     """The next reply to start was dropped before it had a serial."""
 
@@ -170,6 +176,6 @@ class Memory:
                 (serial, r.ended, r.knows_words, r.spoken_over, r.overtaken)
                 for serial, r in self.replies.items()
             ),
-            (self.audible, self.kills_next, tuple(self.tools.items()), tuple(self.kept)),
+            (self.audible, self.suspicions, self.kills_next, tuple(self.tools.items()), tuple(self.kept)),
             (self.owed, tuple(self.says), self.say_sent),
         )

@@ -21,7 +21,7 @@ from pivoice.turn.events import (
     WakeHeard,
 )
 from pivoice.turn.floor import NO_SPEAKER, Floor, Row
-from pivoice.turn.states import Deadline, State
+from pivoice.turn.states import Deadline, Link, State
 
 
 def _cannot_talk(floor: Floor) -> bool:
@@ -128,9 +128,17 @@ def talk_released(floor: Floor, event: TalkReleased) -> None:
 
 
 def onset_heard(floor: Floor, event: OnsetHeard) -> None:
-    # Only where the server hears the user too: it is the one that confirms.
-    if floor.state is State.SPEAKING and not floor.half_duplex and floor.uplink is Valve.LIVE and floor.hears:
-        floor.duck()
+    """Duck on the device's own suspicion, for a moment of its own: the server is to hear the user in it.
+
+    So only where it can. A repeated one does not prolong the moment: they come once a second, later than
+    it is over. Who goes on talking is at full level for what is left of the second; the server hears
+    them long before, and a false alarm that will not end costs a dip or two.
+    """
+    memory = floor.memory
+    is_heard = floor.link is Link.UP and floor.uplink is Valve.LIVE and floor.hears and not floor.half_duplex
+    if floor.state is State.SPEAKING and is_heard and memory.suspicions < floor.suspicions:
+        memory.suspicions += 1
+        floor.duck(Deadline.ONSET)
 
 
 def mute_changed(floor: Floor, event: MuteChanged) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pivoice.turn import actions as act
 from pivoice.turn import events as ev
 from pivoice.turn.machine import Deadline, Link, State
 from pivoice.turn.states import Memory
-from tests.turn.walk import Promise, Promises, Step, deadlines_to_idle
+from tests.turn.walk import Promise, Promises, Step, deadlines_to_idle, one_deadline_later
 
 Valve = ev.Valve
 
@@ -148,6 +150,68 @@ def _no_ducking_in_half_duplex(step: Step) -> bool:
     return not (step.after.half_duplex and step.after.is_ducked)
 
 
+def _comes_back_up(step: Step) -> bool:
+    if not step.after.is_ducked:
+        return True
+    later = one_deadline_later(step.after)
+    return later.state is State.SPEAKING and not later.is_ducked
+
+
+def _suspicion_is_heard(step: Step) -> bool:
+    turn = step.after
+    if turn.deadline is not Deadline.ONSET:
+        return True
+    heard = turn.link is Link.UP and turn.uplink is Valve.LIVE and turn.hears
+    return turn.is_ducked and heard and not turn.half_duplex
+
+
+def _onset_touches_nothing(step: Step) -> bool:
+    if not isinstance(step.event, ev.OnsetHeard):
+        return True
+    before, after = step.before, step.after
+    if step.actions or replace(after.memory, suspicions=before.memory.suspicions) != before.memory:
+        return False
+    ducks = (before.state, after.state) == (State.SPEAKING, State.YIELDING)
+    same = (before.link, before.uplink, before.dead) == (after.link, after.uplink, after.dead)
+    return same and (ducks or (before.state, before.deadline_serial) == (after.state, after.deadline_serial))
+
+
+def _suspicions_do_not_add_up(step: Step) -> bool:
+    before, after = step.before, step.after
+    if not (before.is_ducked and after.is_ducked and before.deadline is Deadline.ONSET):
+        return True
+    told = isinstance(step.event, (ev.SpeechStarted, ev.SpeechStopped, ev.TalkReleased))
+    return told or before.deadline_serial == after.deadline_serial
+
+
+def _suspicions_end(step: Step) -> bool:
+    if not isinstance(step.event, ev.OnsetHeard) or step.before.state is step.after.state:
+        return True
+    before, after = step.before.memory.suspicions, step.after.memory.suspicions
+    return before < after <= step.after.suspicions
+
+
+def _start_cuts_nothing(step: Step) -> bool:
+    if not isinstance(step.event, ev.SpeechStarted) or not step.before.is_audible:
+        return True
+    same = (step.before.dead, list(step.before.memory.replies)) == (
+        step.after.dead,
+        list(step.after.memory.replies),
+    )
+    return not step.actions and step.after.is_audible and same
+
+
+def _ducks_are_counted(step: Step) -> bool:
+    before, after = step.before.ducks, step.after.ducks
+    ducked = after.on_suspicion + after.on_word - before.on_suspicion - before.on_word
+    over = after.came_back + after.cut + after.played_out
+    over -= before.came_back + before.cut + before.played_out
+    return (
+        ducked - over == step.after.is_ducked - step.before.is_ducked
+        and after.confirmed <= after.on_suspicion
+    )
+
+
 def _serial_follows_deadline(step: Step) -> bool:
     before, after = step.before, step.after
     return before.deadline is after.deadline or before.deadline_serial != after.deadline_serial
@@ -208,6 +272,8 @@ OF_STATES: dict[str, Promise] = {
     "THINKING: the user is not speaking": _thinking_is_the_agents,
     "LISTENING takes back a goodbye": _listening_takes_back_goodbye,
     "half duplex never ducks": _no_ducking_in_half_duplex,
+    "a ducked reply is at full level after one deadline": _comes_back_up,
+    "a suspicion waits for a server that hears the user": _suspicion_is_heard,
 }
 
 OF_STEPS: dict[str, Promise] = {
@@ -219,6 +285,11 @@ OF_STEPS: dict[str, Promise] = {
     "a pending tool answer is never lost by a drain": _drain_keeps_tools,
     "a tool's answer is sent, or kept until it can be": _answers_arrive,
     "nothing is sent to the agent without a link": _answers_need_a_link,
+    "an onset alone never cuts, drops or asks for anything": _onset_touches_nothing,
+    "a suspicion is prolonged by no other": _suspicions_do_not_add_up,
+    "a reply ducks on so many suspicions in a row": _suspicions_end,
+    "somebody who starts to speak never cuts a reply": _start_cuts_nothing,
+    "what is ducked is counted, and what becomes of it": _ducks_are_counted,
     "a new deadline has a new serial": _serial_follows_deadline,
     "a stale deadline does nothing": _stale_deadline_does_nothing,
     "a timer does not touch the floor": _timers_leave_the_floor,

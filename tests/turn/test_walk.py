@@ -49,7 +49,9 @@ LARGE_GROUNDS: list[tuple[Ground, int, bool]] = [
 
 
 def walk_on(ground: Ground, replies: int, half_duplex: bool) -> Counts:
-    return walk(Turn(half_duplex=half_duplex, rings=2), (*SPINE, *ground), PROMISES, replies=replies)
+    return walk(
+        Turn(half_duplex=half_duplex, rings=2, suspicions=1), (*SPINE, *ground), PROMISES, replies=replies
+    )
 
 
 def named(ground: Ground, replies: int, half_duplex: bool) -> str:
@@ -128,6 +130,42 @@ def just_idle(floor: Floor, event: ev.StopAsked) -> None:
     floor.state = State.IDLE
 
 
+def prolong(floor: Floor, event: ev.OnsetHeard) -> None:
+    """A repeated onset ducks anew."""
+    if floor.is_ducked:
+        floor.duck(Deadline.ONSET)
+    else:
+        Turn.rows[ev.OnsetHeard](floor, event)
+
+
+def believe_the_ear(floor: Floor, event: ev.OnsetHeard) -> None:
+    """An onset is taken for an interruption."""
+    if floor.is_audible:
+        floor.drop(floor.highest)
+        floor.listen(Deadline.LONG_SPEECH)
+
+
+def duck_for_nobody(floor: Floor, event: ev.OnsetHeard) -> None:
+    """An onset ducks also where the server does not hear the user."""
+    if floor.state is State.SPEAKING:
+        floor.duck(Deadline.ONSET)
+
+
+def suspect_for_ever(floor: Floor, event: ev.OnsetHeard) -> None:
+    """Nobody counts how often an onset was a false alarm."""
+    Turn.rows[ev.OnsetHeard](floor, event)
+    floor.memory.suspicions = 0
+
+
+def cut_at_a_word(floor: Floor, event: ev.SpeechStarted) -> None:
+    """The server's speech.started is taken for its interruption."""
+    if floor.is_audible:
+        floor.drop(floor.highest)
+        floor.listen(Deadline.LONG_SPEECH)
+    else:
+        Turn.rows[ev.SpeechStarted](floor, event)
+
+
 def yield_for_ever(floor: Floor, event: ev.DeadlinePassed) -> None:
     """A deadline in YIELDING ducks again."""
     if floor.state is State.YIELDING:
@@ -169,6 +207,12 @@ BROKEN: list[tuple[type[ev.Event], Break, Ground, str]] = [
     (ev.ReplyAudible, play_anything, (), "a reply is never left playing"),
     (ev.StopAsked, just_idle, ("control",), "entering IDLE drops, cancels and closes"),
     (ev.DeadlinePassed, yield_for_ever, (), "every state reaches IDLE by at most two deadlines"),
+    (ev.DeadlinePassed, yield_for_ever, (), "a ducked reply is at full level after one deadline"),
+    (ev.OnsetHeard, prolong, ("control",), "a suspicion is prolonged by no other"),
+    (ev.OnsetHeard, believe_the_ear, ("control",), "an onset alone never cuts, drops or asks for anything"),
+    (ev.OnsetHeard, duck_for_nobody, ("control",), "a suspicion waits for a server that hears the user"),
+    (ev.OnsetHeard, suspect_for_ever, ("control",), "a reply ducks on so many suspicions in a row"),
+    (ev.SpeechStarted, cut_at_a_word, (), "somebody who starts to speak never cuts a reply"),
     (ev.ToolFinished, lose_answers, ("tools",), "a tool's answer is sent, or kept until it can be"),
     (ev.SessionLost, go_down_in_thought, (), "LISTENING and THINKING are never link DOWN"),
     (ev.SayAsked, open_for_a_say, ("say",), "nothing leaves before the user asked for the floor"),

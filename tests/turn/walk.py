@@ -258,6 +258,7 @@ def _copy(turn: Turn) -> Turn:
     twin.memory.says = list(memory.says)
     twin.faults = set(turn.faults)
     twin.ignored = Counter()
+    twin.ducks = replace(turn.ducks)
     twin.asked = []
     return twin
 
@@ -265,7 +266,8 @@ def _copy(turn: Turn) -> Turn:
 def _key(turn: Turn, world: World) -> object:
     """The joint state with serials made relative: it is the order of replies that matters.
 
-    Left out: what is only shown (`no_network`, `bad_key`, counters).
+    Left out: what is only shown (`no_network`, `bad_key`, counters), and the suspicions about a reply that
+    is over, which the next one does not inherit.
     """
     memory = turn.memory
     order = [*memory.replies, turn.highest]
@@ -277,7 +279,8 @@ def _key(turn: Turn, world: World) -> object:
             (serial == memory.audible, r.ended, r.knows_words, r.spoken_over, r.overtaken)
             for serial, r in memory.replies.items()
         ),
-        (memory.invited, memory.push_to_talk, memory.talking, memory.was_up, memory.kills_next),
+        (memory.invited, memory.push_to_talk, memory.talking, memory.was_up),
+        (memory.suspicions if turn.is_audible else 0, memory.kills_next),
         (memory.user_speaking, memory.announced, memory.user_said, memory.user_had_turn, memory.goodbye),
         tuple((call_id, _rank(reply, order)) for call_id, reply in sorted(memory.tools.items())),
         tuple(sorted(answer.call_id for answer in memory.kept)),
@@ -330,3 +333,10 @@ def deadlines_to_idle(turn: Turn) -> int:
             return count
         turn.step(ev.DeadlinePassed(turn.deadline_serial))
     return 10
+
+
+def one_deadline_later(turn: Turn) -> Turn:
+    """Return the machine as it is when its deadline has passed and nothing else has happened."""
+    turn = _copy(turn)
+    turn.step(ev.DeadlinePassed(turn.deadline_serial))
+    return turn
