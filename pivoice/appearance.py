@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pivoice.audio.capture import Ears
 from pivoice.config import Config
-from pivoice.fitting import is_half_duplex
 from pivoice.panel.patterns import Pattern, pattern_for
 from pivoice.turn.machine import Link, State, Turn
 
@@ -41,11 +40,6 @@ class Appearance:
     def hears(self) -> bool:
         """Whether the microphone is open and heard."""
         return self._ears.is_open and not self.conditions & {"starting", "no_microphone"}
-
-    @property
-    def echo(self) -> str:
-        """Return what `audio.echo` stands for; "auto" is half duplex until there is a canceller."""
-        return "half_duplex" if is_half_duplex(self._config) else self._config.audio.echo
 
     def outline(self) -> dict[str, object]:
         """Return who has the floor and what the light shows: `ctl watch` tells it at every change."""

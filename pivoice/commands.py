@@ -6,6 +6,7 @@ Event loop only. Decides nothing: most commands are an event for the turn machin
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from collections.abc import Callable
@@ -29,6 +30,8 @@ _LONGEST_SETTING = 100
 
 ARGUMENTS = {"say": ["text"], "set": ["setting", "value"]}
 """What each command takes besides its name; nothing, where it is not listed."""
+
+_ECHO_COUNTERS = ("slips", "underruns", "breaks", "gate_openings", "onsets")
 
 
 def commands_for(daemon: Daemon) -> dict[str, Callable[[Line], Line]]:
@@ -61,20 +64,34 @@ def status(daemon: Daemon) -> Line:
         **daemon.seen.outline(),
         "hears": daemon.seen.hears,
         "wake": daemon.ears.listens_for,
-        "echo": daemon.seen.echo,
+        **_echo(daemon),
         "session": daemon.session.status(),
         "status": daemon.seen.sentence(),
     }
 
 
+def _echo(daemon: Daemon) -> Line:
+    """Return how the device does not hear itself, why so, and how well."""
+    line: Line = {"echo": daemon.echo.mode, "echo_reason": daemon.echo.reason}
+    if (canceller := daemon.ears.echo_status) is not None:
+        line["echo_canceller"] = canceller
+        if canceller["tap"] != "speexdsp":
+            seldom = "the wake word is heard through the canceller, which is seldom over a reply"
+            line["echo_fault"] = f"{seldom}: {canceller['tap']}"
+    return line
+
+
 def metrics(daemon: Daemon) -> Line:
     """Return what `pivoice ctl metrics` prints: counters since the start, and latencies in ms."""
+    canceller = daemon.ears.echo_status or {}
     return {
         "capture_xruns": daemon.ears.xruns,
         "wakes_in_own_voice": daemon.ears.ignored_wakes,
         "playback_xruns": daemon.mouth.xruns,
         "uplink_dropped_frames": daemon.uplink.dropped_frames,
         "dead_reply_s": daemon.mouth.ignored_s,
+        "ducks": dataclasses.asdict(daemon.turn.ducks),
+        "echo": {name: canceller[name] for name in _ECHO_COUNTERS if name in canceller},
         "says_lost": daemon.turn.says_lost,
         "ignored_events": dict(daemon.turn.ignored),
         "latencies_ms": daemon.latencies.summary(),

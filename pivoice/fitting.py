@@ -60,11 +60,6 @@ def _cancelling_card(audio: AudioConfig) -> Card | None:
     return None
 
 
-def is_half_duplex(config: Config) -> bool:
-    """Whether the microphone is to be deaf while the agent is audible."""
-    return config.audio.echo in ("auto", "half_duplex")
-
-
 def open_detectors(config: Config) -> tuple[Detector | None, Detector | None]:
     """Return what hears the wake word, and what hears it in our own voice; loading takes a second.
 
