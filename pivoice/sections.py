@@ -120,9 +120,9 @@ class AudioConfig:
     max_volume: Annotated[int, Meta(ge=0, le=100)] = 100
     """Loudest the speaker may be, 0-100; 100 leaves the samples alone."""
     echo: Literal["auto", "webrtc", "half_duplex", "none"] = "auto"
-    """How the device does not hear itself: "half_duplex" sends silence while the agent is audible,
-    "none" is for headphones or a speakerphone with its own canceller, "auto" picks (half_duplex,
-    for now)."""
+    """How the device does not hear itself: "webrtc" takes the agent's voice out of the microphone,
+    "half_duplex" sends silence while the agent is audible, "none" is for headphones or a speakerphone
+    with its own canceller; "auto" picks: none for a card known to cancel, else webrtc where it can be had."""
 
 
 @dataclass(frozen=True)
