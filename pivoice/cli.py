@@ -72,6 +72,15 @@ def _parser() -> argparse.ArgumentParser:
     config = verb("config", _config, "Show the configuration in force, as JSON.")
     config.add_argument("--check", action="store_true", help="only say whether it is right")
     verb("devices", _devices, "List the sound cards' ALSA names.")
+    doctor = verb(
+        "doctor", _doctor, "Check the device and say what to do: configuration, echo mode, sound cards."
+    )
+    doctor.add_argument(
+        "--echo",
+        action="store_true",
+        help="also speak for five seconds and measure what comes back (stop the service before)",
+    )
+    doctor.add_argument("--json", action="store_true", help="print one JSON object, when all is done")
     ctl = verb("ctl", _ctl, "Talk to the running daemon.")
     ctl.add_argument("command", choices=_COMMANDS, metavar="COMMAND", help=", ".join(_COMMANDS))
     ctl.add_argument(
@@ -148,6 +157,32 @@ def _devices(_: argparse.Namespace) -> int:
         for name in names or ["none found; is the card plugged in? (cat /proc/asound/cards)"]:
             print(f"  {name}")
     return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    import logging
+
+    from pivoice import config, service
+
+    service.limit_threads()  # before numpy comes in
+    sys.setswitchinterval(0.001)  # as the daemon has it
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")  # the findings say the rest
+    from pivoice import doctor
+    from pivoice.clock import SystemClock
+    from pivoice.findings import Finding, is_well
+
+    path = config.find_path(options.config)
+    patient = doctor.Patient(path, config.load(path), SystemClock())
+    if not options.json:
+        patient.say = lambda words: print(words, file=sys.stderr)
+    findings: list[Finding] = []
+    for finding in doctor.examine(patient, with_echo=options.echo):
+        findings.append(finding)
+        if not options.json:
+            print(finding, flush=True)
+    if options.json:
+        print(json.dumps(doctor.report(patient, findings), indent=2))
+    return 0 if is_well(findings) else 1
 
 
 def _ctl(options: argparse.Namespace) -> int:
