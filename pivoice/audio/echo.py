@@ -18,7 +18,7 @@ from pywebrtc_audio import EchoCanceller
 from pivoice.audio.buffers import EAR_HZ
 from pivoice.audio.gate import HalfDuplexGate
 from pivoice.audio.onset import OnsetDetector
-from pivoice.audio.pcm import Samples, from_db
+from pivoice.audio.pcm import Samples, from_db, to_int16
 from pivoice.audio.reference import STEP, Reference
 from pivoice.audio.stage import Heard
 from pivoice.audio.tap import open_tap
@@ -65,15 +65,15 @@ class WebrtcStage:
         near, start_s = self._whole_steps(near, start_s)
         line = np.concatenate([self._line, near])
         direct, self._line = line[: len(near)], line[len(near) :]
-        if not self._reference.is_running or not len(near):
-            self._is_on = self._is_on and not len(near)
+        is_running = self._reference.is_running
+        if not len(near) or not (is_running or self._is_on):
             return Heard(direct, direct)
         far = self._reference.pop(len(near), start_s)
         left = self._canceller.process(near, far)
         ear = self._tap.process(near, far) if self._tap else left.copy()
-        if not self._is_on:  # what they held back is from the last time they ran
-            self._is_on = True
-            left[:STEP] = ear[:STEP] = direct[:STEP]
+        if is_running != self._is_on:
+            self._is_on = is_running
+            left, ear = _blended(direct, left, is_running), _blended(direct, ear, is_running)
         return self._judged(near, far, left, ear, start_s)
 
     def discontinuity(self) -> None:
@@ -150,6 +150,13 @@ class WebrtcStage:
             return True
         self._open_s -= _STEP_S
         return self._open_s > 0.0
+
+
+def _blended(direct: Samples, cancelled: Samples, is_starting: bool) -> Samples:
+    """Return one turning into the other; what a canceller held back is from the last time it ran."""
+    at = np.arange(len(direct), dtype=np.float32)
+    share = np.maximum(0, at - DELAY) / (len(direct) - DELAY) if is_starting else 1 - at / len(direct)
+    return to_int16(direct + share * (cancelled.astype(np.float32) - direct))
 
 
 def _power(samples: Samples) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
