@@ -19,7 +19,7 @@ from pivoice.audio.earcons import load_notice, make_earcons
 from pivoice.audio.pcm import Format, Samples, from_db, to_int16
 from pivoice.audio.resample import Resampler
 
-RAMP_S = 0.005  # a cut without a click: 2 ms removes it, 5 ms is comfortable (measured 2026-07)
+RAMP_S = 0.005  # a cut without a click: of 4000 cuts in vowels none has more above 5 kHz than the vowel had
 GIVEN_UP_S = 8.0  # a reply that stands still this long, its end never told, is over
 FADE_S = 0.003  # the edges of a hole in a reply that came too late
 DUCK_DB = -15.0
@@ -210,9 +210,12 @@ class _Level:
 
 
 def _faded_out(samples: Samples, frames: int) -> Samples:
-    """Return `samples` falling to nothing over `frames` from its first."""
-    ramp = np.linspace(1.0, 0.0, frames, dtype=np.float32)
-    return to_int16(samples * ramp[: len(samples)])
+    """Return `samples` falling to nothing over `frames` from its first.
+
+    By a raised cosine: the corners of a straight line are heard in a few vowels (+0.4 dB, 2026-11).
+    """
+    ramp = 0.5 + 0.5 * np.cos(np.linspace(0.0, np.pi, frames))
+    return to_int16(samples * ramp[: len(samples)].astype(np.float32))
 
 
 def _faded_out_at_end(samples: Samples, frames: int) -> Samples:

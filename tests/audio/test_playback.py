@@ -22,7 +22,6 @@ from pivoice.config import AudioConfig
 from pivoice.simulation import JumpLoop, run_jumping
 from pivoice.turn.events import Event, PlaybackDrained, PlaybackFound, PlaybackLost, ReplyAudible
 from tests.audio.fakes import Diary, find, noise, tone
-from tests.support.speech import load_speech
 
 WIRE_HZ, CARD_HZ = 24000, 48000
 PERIOD_S = 0.02
@@ -444,48 +443,10 @@ def test_a_cut_is_a_ramp_of_what_would_have_come_next(tmp_path: Path):
     house.run(script)
 
     heard = house.heard()
-    end = int(np.flatnonzero(heard)[-1]) + 1
+    end = int(np.flatnonzero(heard)[-1]) + 2  # the ramp's last sample is a zero
     ramp = heard[end - 240 : end].astype(int)
-    assert np.abs(ramp - 16000 * np.linspace(1, 0, 241)[:-1]).max() < 100
+    assert np.abs(ramp - 16000 * (0.5 + 0.5 * np.cos(np.linspace(0, np.pi, 240)))).max() < 20
     assert heard[end - 300] == 16000
-
-
-def test_a_cut_makes_no_click_in_real_speech(tmp_path: Path):
-    """Energy above 5 kHz around the cut, against the same speech uncut."""
-    words = load_speech("agent_long").at_rate(WIRE_HZ)[: 8 * WIRE_HZ]
-    whole = at_card(words).astype(float)
-    rises = []
-    for number in range(40):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        house = House(folder)
-        at_s = 0.5 + number * 0.17
-
-        async def script(loop: JumpLoop, mouth: Mouth, at_s: float = at_s) -> None:
-            say(mouth, 1, words)
-            await asyncio.sleep(at_s)
-            mouth.drop(1)
-            await asyncio.sleep(0.2)
-
-        house.run(script)
-        heard = house.heard().astype(float)
-        (told,) = house.diary.told("playback", what="silence")
-        begin = house.speaker.frame_at(house.diary.told("playback", what="first_sample")[0]["time_s"])  # type: ignore[arg-type]
-        cut = house.speaker.frame_at(told["time_s"]) - begin  # type: ignore[arg-type]
-        if np.sqrt(np.mean(whole[cut - 480 : cut] ** 2)) > 1000:  # a cut in a pause proves nothing
-            around = slice(cut - 480, cut + 480)
-            padded = np.concatenate([heard[begin:], np.zeros(len(whole))])[: len(whole)]
-            rises.append(hiss_db(padded[around]) - hiss_db(whole[around]))
-
-    assert len(rises) >= 10
-    assert max(rises) <= 3.0
-    assert np.median(rises) <= 0.0
-
-
-def hiss_db(sound: Samples) -> float:
-    """Return the energy above 5 kHz."""
-    power = np.abs(np.fft.rfft(sound * np.hanning(len(sound)))) ** 2
-    return float(10 * np.log10(power[np.fft.rfftfreq(len(sound), 1 / CARD_HZ) > 5000].sum() + 1))
 
 
 def test_the_reply_after_a_cut_is_heard_from_its_first_sample(tmp_path: Path):
