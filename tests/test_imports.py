@@ -13,6 +13,7 @@ LOWER = {"pivoice", "errors", "clock", "config", "turn.events"}
 
 WRAPPED = {
     "alsaaudio": {"audio/alsa.py"},
+    "pywebrtc_audio": {"audio/echo.py"},
     "samplerate": {"audio/resample.py", "agent/simulated_voice.py"},
     "onnxruntime": {"wake/openwakeword.py"},
     "gpiozero": {"panel/gpio.py"},
@@ -85,6 +86,13 @@ def test_a_third_party_is_imported_only_where_it_is_wrapped(package: str):
     }
 
     assert users <= WRAPPED[package]
+
+
+def test_nothing_leans_on_the_echo_canceller():
+    """It is found by its table alone, so that the device is whole without its file."""
+    users = [path.name for path in PACKAGE.rglob("*.py") if "audio.echo" in modules_of(path)]
+
+    assert users == []
 
 
 def test_nothing_waits_outside_the_injected_clock():
