@@ -57,7 +57,7 @@ def test_a_card_is_found_by_a_number_of_two_digits(machine: dict[str, Path]):
     assert card_of("hw:10,0", **machine) == Card("ArrayUAC10", "ReSpeaker 4 Mic Array (UAC1.0)")
 
 
-@pytest.mark.parametrize("pcm", ["default", "sysdefault", "plughw"])
+@pytest.mark.parametrize("pcm", ["default", "sysdefault", "plughw", "plughw:DEV=0"])
 def test_without_a_name_it_is_the_first_card(pcm: str, machine: dict[str, Path]):
     assert card_of(pcm, **machine) == FIRST
 
@@ -92,6 +92,20 @@ def test_a_default_named_by_the_environment_is_no_card(
     name: str, machine: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv(name, "1")
+
+    assert card_of("default", **machine) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pcm.!default { type pulse }",
+        "defaults.pcm.card 1",
+        '@hooks [ { func pulse_load_if_running files [ "/usr/share/alsa/pulse-alsa.conf" ] } ]',
+    ],
+)
+def test_a_piece_of_configuration_may_change_the_default(text: str, machine: dict[str, Path]):
+    (machine["etc"] / "alsa/conf.d/99-pulse.conf").write_text(text)
 
     assert card_of("default", **machine) is None
 
