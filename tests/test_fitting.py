@@ -140,7 +140,10 @@ def test_without_the_canceller_s_row_it_is_half_duplex(
 ):
     monkeypatch.setattr(stage, "STAGES", {})
 
-    assert choice(echo).mode == "half_duplex"
+    chosen = choice(echo)
+
+    assert (chosen.mode, chosen.is_fallback) == ("half_duplex", echo == "webrtc")
+    assert "pip" not in chosen.reason
 
 
 @pytest.mark.parametrize(("mode", "listens"), [("half_duplex", True), ("webrtc", True), ("none", False)])
