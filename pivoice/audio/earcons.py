@@ -48,7 +48,7 @@ def make_earcons(rate_hz: int) -> dict[str, Samples]:
 
 
 def load_notice(name: str, rate_hz: int) -> Samples:
-    """Return one of `NOTICES`, mono at `rate_hz`. Takes 10 ms on a laptop."""
+    """Return one of `NOTICES`, or the echo check's "echo", mono at `rate_hz`. Takes 10 ms on a laptop."""
     with (
         resources.files(__package__).joinpath(f"notices/{name}.wav").open("rb") as file,
         wave.open(file) as wav,
