@@ -71,7 +71,11 @@ def echo_findings(figures: Figures, mode: str, knobs: Knobs) -> Iterator[Finding
         return
     if figures.breaks:
         todo = "try again while the machine is idle; if it stays so: audio.period_ms = 40"
-        yield Finding("sound", "fail", f"it broke off {figures.breaks} times: no figure is worth much", todo)
+        yield Finding(
+            "sound", "fail", f"it broke off ({figures.breaks} xruns): no figure is worth much", todo
+        )
+        if figures.echo_dbfs is None:
+            return
     yield _room(figures)
     if figures.echo_dbfs is None:
         yield _unheard(figures, mode, knobs)

@@ -40,6 +40,7 @@ _SILENT = 1e-5  # of the loudest step's power
 _SPEECH = 1e-3
 _WARM_S = 1.5  # of speech until the canceller is judged: for so long it is muted (echo.py)
 _JUDGED = 25  # steps of one judgement of it
+_ENOUGH = 220  # steps of speech, of nearly 300
 _LAGS_S = (-0.1, 1.0)  # where the echo is looked for
 _LOOK = 50  # steps: what is looked for
 _CLEAR = 8.0  # standard deviations of the correlation; of noise, the highest of 17600 lags has 4.5
@@ -115,6 +116,9 @@ def figures_of(recording: Recording, *, canceller: str | None) -> Figures:
     `canceller` is the echo stage to try (a name in `stage.STAGES`), None where there is none.
     """
     sound = _Sound(recording)
+    if not sound.is_whole:
+        recording = replace(recording, breaks=max(1, recording.breaks))
+        return Figures(-120.0, -120.0, False, False, recording.clipped, recording.breaks)
     delay_s, wander_s = sound.delay()
     late = 0 if delay_s is None else round(delay_s * EAR_HZ / STEP)
     is_speech = _later(sound.is_speech, late)
@@ -148,19 +152,25 @@ class _Sound:
         self.near = recording.near[: self.steps * STEP]
         self.far = recording.far[: self.steps * STEP]
         far_power = _powers(self.far)
-        self.is_played: Marks = far_power > _SILENT * far_power.max()
+        self.is_played: Marks = far_power > _SILENT * np.max(far_power, initial=0.0)
         played = np.flatnonzero(self.is_played)
-        assert len(played), "nothing was played"
-        self.start, self.end = int(played[0]), int(played[-1]) + 1
-        self.near_power = self.powers_of(self.near)
+        self.start, self.end = (int(played[0]), int(played[-1]) + 1) if len(played) else (0, 0)
         self.is_speech: Marks = np.zeros(self.steps, np.bool_)
-        speech = slice(self.start, self.end - round((PAUSE_S + TONE_S) * EAR_HZ / STEP))
-        self.is_speech[speech] = far_power[speech] > _SPEECH * far_power[speech].max()
+        speech = slice(self.start, max(self.start, self.end - round((PAUSE_S + TONE_S) * EAR_HZ / STEP)))
+        loudest = np.max(far_power[speech], initial=0.0)
+        self.is_speech[speech] = far_power[speech] > _SPEECH * loudest
+        self.near_power = self.powers_of(self.near)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether enough of the trial is there to say anything: cards that fail may leave little of it."""
+        return self.start > 2 * _SETTLED and int(np.count_nonzero(self.is_speech)) > _ENOUGH
 
     def powers_of(self, heard: Samples) -> Floats:
         """Return the power of each step of what is as long as `near`, without the offset of a cheap card."""
-        offset = np.mean(heard[_SETTLED * STEP : self.start * STEP], dtype=np.float64)
-        return _powers(heard - offset)
+        lead = heard[_SETTLED * STEP : self.start * STEP]
+        offset = float(np.mean(lead)) if len(lead) else 0.0
+        return _powers(heard.astype(np.float64) - offset)
 
     def noise(self) -> float:
         """Return the power of the room before anything was played."""
@@ -223,6 +233,8 @@ def _with_losses(figures: Figures, sound: _Sound, is_speech: Marks, canceller: s
     left, ear = _cancelled(sound, canceller)
     left_power = sound.powers_of(left)
     blocks = _warm_blocks(is_speech)
+    if not blocks:
+        return figures
     losses = [_loss_db(sound.near_power, left_power, block) for block in blocks]
     worst = blocks[int(np.argmin(losses))]
     is_spoken_over = min(losses) < np.median(losses) - 20 and np.mean(left_power[worst]) > _BANG

@@ -183,3 +183,19 @@ def test_somebody_who_talks_meanwhile_is_noticed_and_spoils_no_figure(at_s: floa
     assert found.delay_ms == quiet.delay_ms
     assert found.echo_dbfs == pytest.approx(quiet.echo_dbfs, abs=2)
     assert found.return_loss_db is not None and found.return_loss_db >= 30
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_trial_of_which_pieces_are_missing_is_judged_or_said_to_be_broken(seed: int):
+    random = np.random.default_rng(seed)
+    near, far = Room(seed % 3).microphone(FAR), FAR.copy()
+    for sound in (near, far):
+        for _ in range(random.integers(1, 5)):
+            at = int(random.integers(0, len(sound)))
+            sound[at : at + int(random.integers(0, 5 * RATE_HZ))] = 0
+    length = int(random.integers(0, len(far)))
+
+    for recording in (Recording(near, far), Recording(near[:length], far[:length]), Recording(near, 0 * far)):
+        found = figures_of(recording, canceller="webrtc")
+
+        assert found.breaks or found.delay_ms is None or found.delay_ms == pytest.approx(81, abs=2)
