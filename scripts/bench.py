@@ -1,8 +1,9 @@
 """Measure what the project promises, on the sound card's own timeline. Started by `scripts/bench VERB`.
 
-The daemon is `pivoice run` at default settings (but for echo = "none"), on the bed's ALSA PCMs; the far end
-a bare server in this process, whose clock is the card's (CLOCK_MONOTONIC). Figures are positions on
-timelines, so a busy machine makes them worse, never better. Exit 1 when a promise is missed.
+For `echo` see bench_echo.py. For the others the daemon is `pivoice run` at default settings (but for echo =
+"none"), on the bed's ALSA PCMs; the far end a bare server in this process, whose clock is the card's
+(CLOCK_MONOTONIC): figures are positions on timelines, so a busy machine makes them worse, never better.
+Exit 1 when a promise is missed.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+from bench_echo import add_verb  # noqa: E402
+from figures import Figure, show  # noqa: E402
 
 from tests.support.bed import Samples, resampled  # noqa: E402
 from tests.support.peer import RATE_HZ, Peer  # noqa: E402
@@ -37,25 +38,15 @@ JITTER_MS = 100
 FIRST_SOUND_MS = JITTER_MS + 60
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One line of the result."""
-
-    name: str
-    value: float
-    limit: float
-    unit: str = "ms"
-
-    @property
-    def is_kept(self) -> bool:
-        return self.value <= self.limit
-
-
 @contextmanager
-def conversation(directory: Path) -> Iterator[tuple[Stage, Peer]]:
+def conversation() -> Iterator[tuple[Stage, Peer]]:
     """Yield a daemon in a conversation with a server that does what it is told."""
     settings: dict[str, dict[str, object]] = {"audio": {"echo": "none"}, "log": {"level": "info"}}
-    with Peer() as peer, Stage(directory, settings=settings) as stage:
+    with (
+        tempfile.TemporaryDirectory(prefix="pivoice-bench-") as directory,
+        Peer() as peer,
+        Stage(Path(directory), settings=settings) as stage,
+    ):
         stage.port = peer.port
         stage.start_daemon()
         stage.watch()
@@ -138,8 +129,8 @@ def interruptions(stage: Stage, peer: Peer, count: int) -> tuple[list[float], in
     return delays, stale_heard
 
 
-def bench_latency(directory: Path, options: argparse.Namespace) -> list[Figure]:
-    with conversation(directory) as (stage, peer):
+def bench_latency(options: argparse.Namespace) -> list[Figure]:
+    with conversation() as (stage, peer):
         up = uplink_delay(stage, peer, options.seconds)
         down = first_sound_delay(stage, peer, options.count)
     return [
@@ -150,8 +141,8 @@ def bench_latency(directory: Path, options: argparse.Namespace) -> list[Figure]:
     ]
 
 
-def bench_interrupt(directory: Path, options: argparse.Namespace) -> list[Figure]:
-    with conversation(directory) as (stage, peer):
+def bench_interrupt(options: argparse.Namespace) -> list[Figure]:
+    with conversation() as (stage, peer):
         delays, stale = interruptions(stage, peer, options.count)
     return [
         Figure("interruption → silence, median", float(np.median(delays)), INTERRUPTION_MS),
@@ -166,22 +157,14 @@ def main() -> int:
     latency = verbs.add_parser("latency", help="the delay the client adds, both ways")
     latency.add_argument("--seconds", type=float, default=15.0, help="of uplink to measure")
     latency.add_argument("--count", type=int, default=30, help="replies to measure")
-    latency.set_defaults(verb=bench_latency)
+    latency.set_defaults(bench=bench_latency)
     interrupt = verbs.add_parser("interrupt", help="from an interruption to silence")
     interrupt.add_argument("--count", type=int, default=100, help="interruptions to measure")
-    interrupt.set_defaults(verb=bench_interrupt)
+    interrupt.set_defaults(bench=bench_interrupt)
+    add_verb(verbs)
     options = parser.parse_args()
 
-    with tempfile.TemporaryDirectory(prefix="pivoice-bench-") as directory:
-        figures = options.verb(Path(directory), options)
-    table = Table()
-    for title in ("", "measured", "must be", ""):
-        table.add_column(title, justify="left" if not title else "right")
-    for each in figures:
-        verdict = "[green]kept[/]" if each.is_kept else "[bold red]missed[/]"
-        table.add_row(each.name, f"{each.value:.1f} {each.unit}", f"<= {each.limit:g} {each.unit}", verdict)
-    Console().print(table)
-    return 0 if all(each.is_kept for each in figures) else 1
+    return 0 if show(options.bench(options)) else 1
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ class LiveRoom:
 
     def __init__(self, room: Room, microphone: Microphone, speaker: Speaker) -> None:
         assert room.delay_ms >= 5, "an echo cannot come before what it is an echo of"
-        assert (microphone.rate_hz, speaker.rate_hz) == (RATE_HZ, CARD_HZ)
+        assert speaker.rate_hz == CARD_HZ
         self.room = room
         self._microphone = microphone
         self._speaker = speaker
@@ -154,8 +154,9 @@ class LiveRoom:
         microphone.listen_to(self.hear)
 
     def user(self, words: Samples, near_echo_db: float) -> Samples:
-        """Return 16 kHz `words` as the microphone hears them, for `Microphone.say`."""
-        return to_int16(self.room.voice(words, near_echo_db))
+        """Return 16 kHz `words` as the microphone hears them, at its rate, for `Microphone.say`."""
+        heard = self.room.voice(words, near_echo_db)
+        return to_int16(signal.resample_poly(heard, self._microphone.rate_hz, RATE_HZ))
 
     def hear(self, start: int, stop: int) -> Samples:
         """Return what frames `start` to `stop` of the microphone hear of the speaker, and of the room."""

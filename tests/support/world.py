@@ -27,6 +27,7 @@ from pivoice import config
 from pivoice.agent.simulated import Plan, SimulatedAgent, Turn
 from pivoice.agent.simulated_voice import load_voice, speech_directory
 from pivoice.audio import simulated
+from pivoice.audio.simulated import Microphone, Speaker
 from pivoice.config import Config
 from pivoice.daemon import Daemon
 from pivoice.fitting import open_detectors
@@ -52,6 +53,7 @@ class World:
         plan: Plan,
         detectors: tuple[Detector, Detector] | None,
         today: Callable[[], date] = lambda: date(2026, 11, 2),
+        furnish: Callable[[Microphone, Speaker], object] | None = None,
     ) -> None:
         self.loop = loop
         plan.json_results = True  # our own tools' answers are JSON
@@ -61,6 +63,7 @@ class World:
         self.settings = settings
         self._detectors = detectors
         self._today = today
+        self._furnish = furnish
 
     async def set_up(self) -> None:
         await self.agent.start()
@@ -71,6 +74,8 @@ class World:
             file.setframerate(MIC_HZ)
         names = self._names = f"simulated:{silence}", f"simulated:{self._directory}/speaker.wav"
         self.mic, self.speaker = simulated.microphone(names[0]), simulated.speaker(names[1])
+        if self._furnish:
+            self._furnish(self.mic, self.speaker)
         self.supervisor = Supervisor(self.start(), self.start, open_daemon=self._open_daemon)
         self._running = asyncio.create_task(self.supervisor.run(handle_signals=False))
         await self.until(lambda: self.daemon.ears.beats > 0, 5)
@@ -179,10 +184,12 @@ def live(
     plan: Plan | None = None,
     detectors: tuple[Detector, Detector] | None = None,
     today: Callable[[], date] = lambda: date(2026, 11, 2),
+    furnish: Callable[[Microphone, Speaker], object] | None = None,
 ) -> T:
     """Run `main` in a world of its own, from power-on to power-off.
 
     `today`: the device's calendar, which stands still unless told otherwise.
+    `furnish`: does something to the cards before they are opened: lets the one hear the other, say.
     `period_ms`: also longer than the configuration allows, where days pass.
     """
 
@@ -190,7 +197,7 @@ def live(
         settings = config.parse(toml)
         if period_ms:
             settings = replace(settings, audio=replace(settings.audio, period_ms=period_ms))
-        world = World(loop, directory, settings, plan or answering("agent_short"), detectors, today)
+        world = World(loop, directory, settings, plan or answering("agent_short"), detectors, today, furnish)
         await world.set_up()
         try:
             return await main(world)
