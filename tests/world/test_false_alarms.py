@@ -19,6 +19,7 @@ from pivoice.agent.simulated_voice import load_voice, speech_directory
 from pivoice.audio.mixer import DUCK_DB
 from pivoice.audio.pcm import from_db
 from pivoice.audio.resample import resampled
+from pivoice.audio.simulated import Microphone, Speaker
 from pivoice.turn.events import OnsetHeard
 from tests.audio.fakes import find
 from tests.support.rooms import LiveRoom, Room
@@ -118,7 +119,7 @@ def live_through(
 ) -> Record:
     """Let `sounds` (by name: seconds into the reply, 16 kHz or None for one that only the device hears)
     be heard over the long reply."""
-    record, rooms = Record(), []
+    record, rooms = Record(), list[LiveRoom]()
 
     async def main(world: World) -> None:
         world.say("user_wake_time")
@@ -145,9 +146,9 @@ def live_through(
             if each["event"] == "state" and each["time_s"] > first_s
         ]
 
-    def furnish(microphone: object, speaker: object) -> None:
+    def furnish(microphone: Microphone, speaker: Speaker) -> None:
         if room:
-            rooms.append(LiveRoom(room, microphone, speaker))  # type: ignore[arg-type]
+            rooms.append(LiveRoom(room, microphone, speaker))
 
     live(main, directory, toml=toml, plan=answering("agent_long"), furnish=furnish)
     return record
@@ -212,32 +213,63 @@ def test_what_the_server_heard_too_ducks_until_it_has_fallen_silent(record: Reco
     assert record.counts["confirmed"] == 3
 
 
-def test_who_means_to_interrupt_gets_a_softer_reply_and_then_silence_for_good(tmp_path: Path):
+@pytest.fixture(scope="module")
+def cancelled(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    sounds = {alarm: ALARMS[alarm] for alarm in HEARD}
+    return live_through(sounds, tmp_path_factory.mktemp("cancelled"), toml=WEBRTC, room=Room())
+
+
+def test_through_a_canceller_false_alarms_take_nothing_from_a_reply_either(cancelled: Record):
+    assert cancelled.ducks
+    assert cancelled.replies == 1
+    assert cancelled.interruptions == 0
+    assert cancelled.counts["cut"] == cancelled.counts["played_out"] == 0
+    assert cancelled.counts["came_back"] == cancelled.counts["on_suspicion"] + cancelled.counts["on_word"]
+
+
+@pytest.mark.parametrize("alarm", ["cough", "uh-huh"])
+def test_through_a_canceller_the_reply_ducks_for_who_speaks_over_it(cancelled: Record, alarm: str):
+    began_s, _ = cancelled.duck_of(alarm)
+
+    assert 0 < began_s - cancelled.alarms[alarm] < 0.4
+    assert cancelled.counts["on_suspicion"] > 0, "the device itself heard nobody"
+
+
+@pytest.mark.parametrize("room", [None, Room()], ids=["headphones", "canceller"])
+def test_who_means_to_interrupt_gets_a_softer_reply_and_then_silence_for_good(
+    tmp_path: Path, room: Room | None
+):
+    rooms: list[LiveRoom] = []
+
     async def main(world: World) -> None:
         world.say("user_wake_time")
         await world.reach("speaking")
         first_s = float(world.line("playback", what="first_sample")["time_s"])
-        await asyncio.sleep(first_s + loud_after(1.0) - world.loop.time())
-
-        start_s, _ = world.say("user_barge", at_s=world.loop.time())
-        await asyncio.sleep(EAR_S)
-        onset_s = world.loop.time()
-        world.daemon.post(OnsetHeard())
+        start_s = first_s + loud_after(4.0)
+        words = load_speech("user_barge").at_rate(MIC_HZ)
+        world.mic.say(rooms[0].user(words, 0.0) if rooms else words, at_s=start_s)
+        await asyncio.sleep(start_s + EAR_S - world.loop.time())
+        if not rooms:
+            world.daemon.post(OnsetHeard())
         await world.until(lambda: world.has("interrupted"), 5)
         cut_s = float(world.line("interrupted")["time_s"])
         await world.reach("speaking")
         next_s = float(world.line("playback", what="first_sample")["time_s"])
         await world.reach("listening")
 
-        assert onset_s < cut_s < start_s + 1.0
-        reply = sent("agent_long")
-        until_cut = len(world.heard(first_s, cut_s))
-        ((began_s, ended_s),) = ducks_in(world.heard(first_s, cut_s), reply[:until_cut])
-        assert began_s <= onset_s - first_s + REACTION_S
-        assert ended_s == pytest.approx(cut_s - first_s, abs=0.1)
+        reply = sent("agent_long")[: len(world.heard(first_s, cut_s))]
+        ((began_s, ended_s),) = ducks_in(world.heard(first_s, cut_s), reply)
+        assert 0 < first_s + began_s - start_s <= (0.4 if rooms else EAR_S + REACTION_S)
+        assert first_s + ended_s == pytest.approx(cut_s, abs=0.1)
+        assert cut_s - start_s < 1.5
         assert not np.any(world.heard(cut_s + REACTION_S, next_s - 0.001))
         assert find(sent("agent_tomorrow"), world.heard(next_s - 0.001, world.loop.time())) <= 48
-        assert world.daemon.turn.ducks.cut == world.daemon.turn.ducks.confirmed == 1
+        ducks = world.daemon.turn.ducks
+        assert (ducks.on_suspicion + ducks.on_word, ducks.cut, ducks.came_back) == (1, 1, 0)
+
+    def furnish(microphone: Microphone, speaker: Speaker) -> None:
+        if room:
+            rooms.append(LiveRoom(room, microphone, speaker))
 
     plan = answering("agent_long", "agent_tomorrow", stale_s=2.0)
-    live(main, tmp_path, toml=NONE, plan=plan)
+    live(main, tmp_path, toml=WEBRTC if room else NONE, plan=plan, furnish=furnish)
