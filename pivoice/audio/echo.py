@@ -55,7 +55,7 @@ class WebrtcStage:
         self._line: Samples = np.zeros(DELAY, np.int16)
         self._is_on = False
         self._active_s = 0.0  # sound from the speaker so far
-        self._breaks = reference.breaks
+        self._breaks, self._slips = reference.breaks, reference.slips
         self._deaf_until_s = 0.0
         self._open_s = 0.0  # how long the gate stays open
         self._near_power = self._left_power = 0.0
@@ -124,10 +124,7 @@ class WebrtcStage:
         """Silence in what is left whatever nobody has said."""
         end_s = start_s + len(near) / EAR_HZ
         is_reply = self._gate.is_closed(start_s, end_s)
-        if self._breaks != self._reference.breaks:
-            self._breaks = self._reference.breaks
-            if is_reply:
-                self._deaf_until_s = end_s + BROKEN_S
+        self._mind_jumps(end_s if is_reply else None)
         is_deaf = not self._is_warm or start_s < self._deaf_until_s
         is_active = _power(far) > ACTIVE
         self._active_s += _STEP_S * int(np.count_nonzero(is_active))
@@ -142,6 +139,15 @@ class WebrtcStage:
                 self._near_power = _SMOOTH * self._near_power + (1 - _SMOOTH) * float(_power(near).mean())
                 self._left_power = _SMOOTH * self._left_power + (1 - _SMOOTH) * float(powers.mean())
         return Heard(left, ear, is_onset)
+
+    def _mind_jumps(self, reply_s: float | None) -> None:
+        """The reference jumped against its echo: the tap looks where it is now, the uplink waits for AEC3."""
+        breaks, slips = self._reference.breaks, self._reference.slips
+        if self._tap and (breaks, slips) != (self._breaks, self._slips):
+            self._tap.discontinuity()
+        if breaks != self._breaks and reply_s is not None:
+            self._deaf_until_s = reply_s + BROKEN_S
+        self._breaks, self._slips = breaks, slips
 
     def _is_let_through(self, power: float) -> bool:
         if power > GATE:
