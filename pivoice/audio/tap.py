@@ -9,13 +9,14 @@ knows libspeexdsp, and nothing is loaded before `open_tap`.
 from __future__ import annotations
 
 import ctypes
+import math
 from ctypes import byref, c_int, c_void_p
 
 import numpy as np
 
 from pivoice.audio.buffers import EAR_HZ, PreRoll
 from pivoice.audio.delay import MAX_S, SAME, EchoDelay
-from pivoice.audio.pcm import Samples
+from pivoice.audio.pcm import Samples, to_int16
 
 LIBRARY = "libspeexdsp.so.1"
 STEP = EAR_HZ // 100
@@ -23,6 +24,7 @@ TAIL = EAR_HZ // 4  # 250 ms: the echo of a living room, and what the delay may 
 
 _MARGIN = EAR_HZ * 8 // 1000  # the reference stays so much earlier than its echo, as clocks drift
 _LEAST = EAR_HZ // 1000  # an echo that comes sooner than this after its reference is lost in part
+_AROUND = 8  # samples on either side from which one between two is made
 _MOST = EAR_HZ * 40 // 1000  # one that comes later is found, but slowly
 
 _ECHO_SET_RATE = 24  # requests, out of speex_echo.h and speex_preprocess.h of speexdsp 1.2.1
@@ -60,9 +62,13 @@ class SpeexTap:
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
         self._delay = EchoDelay()
-        self._shift = 0  # samples the reference is held back, so that the filter's tail begins at the echo
-        self._lag: int | None = None  # the delay that the filter stands on
+        self._shift = float(
+            _AROUND
+        )  # samples the reference is held back: the filter's tail begins at the echo
+        self._ahead: float | None = None  # samples the echo was late after that, at the last look
+        self._looks = 0
         self._held = PreRoll(capacity_s=MAX_S + 1.0)
+        self._held.append(np.zeros(round(MAX_S * EAR_HZ), np.int16))
         self._echo: int | None = library.speex_echo_state_init(STEP, TAIL)
         self._residual: int | None = library.speex_preprocess_state_init(STEP, EAR_HZ)
         if not self._echo or not self._residual:
@@ -93,7 +99,8 @@ class SpeexTap:
         self._delay.hear(near, far)
         self._held.append(far)
         self._align()
-        aligned = self._held.since(self._held.end - frames - self._shift)[:frames]
+        self._shift += self._delay.drift * frames
+        aligned = self._aligned(frames)
         heard = np.ascontiguousarray(near)
         out = np.empty(frames, np.int16)
         near_at, far_at, out_at = heard.ctypes.data, aligned.ctypes.data, out.ctypes.data
@@ -125,19 +132,30 @@ class SpeexTap:
         """Hold the reference back by what the echo is late.
 
         A delay that has jumped is made up for to the sample: what the filter had learned is right again, and
-        to learn it anew takes two seconds. One that drifts it follows by itself.
+        to learn it anew takes two seconds.
         """
-        lag, before = self._delay.lag, self._lag
-        if lag is None or lag == before:
+        if self._delay.lag is None or self._delay.looks == self._looks:
             return
-        self._lag = lag
-        if before is not None and abs(lag - before) > SAME:
-            self._shift += lag - before
-        wanted = max(0, lag - _MARGIN)
-        is_lost = self._shift < 0 or not _LEAST <= lag - self._shift <= _MOST
-        if wanted != self._shift and (before is None or is_lost):
-            self._shift = wanted
+        self._looks = self._delay.looks
+        lag, before = self._delay.lag, self._ahead
+        if before is not None and abs(lag - self._shift - before) > SAME:
+            self._shift = lag - before
+        is_lost = self._shift < _AROUND or not _LEAST <= lag - self._shift <= _MOST
+        if before is None or is_lost:
+            self._shift = float(max(_AROUND, lag - _MARGIN))
             self._library.speex_echo_state_reset(self._echo)  # wrong taps go more slowly than none grow
+        self._ahead = lag - self._shift
+
+    def _aligned(self, frames: int) -> Samples:
+        """Return the reference, held back by `_shift`: between its samples where two clocks differ."""
+        whole = math.floor(self._shift)
+        since = self._held.end - frames - whole
+        if self._shift == whole:
+            return self._held.since(since)[:frames]
+        around = self._held.since(since - _AROUND)[: frames + 2 * _AROUND - 1]
+        away = np.arange(-_AROUND, _AROUND) + (self._shift - whole)
+        weights = np.sinc(away) * np.cos(away * (np.pi / (2 * _AROUND))) ** 2
+        return to_int16(np.convolve(around.astype(np.float32), weights[::-1].astype(np.float32), "valid"))
 
 
 def _load() -> ctypes.CDLL:
