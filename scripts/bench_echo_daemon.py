@@ -59,7 +59,9 @@ def in_room(
     async def run(world: World) -> T:
         await world.ask("wake")
         await world.until(lambda: world.has("state", link="up"), 10)
-        return await main(world, rooms[0])
+        result = await main(world, rooms[0])
+        assert world.daemon.ears.attempts == 1, "the capture thread failed, and was deaf for a while"
+        return result
 
     with tempfile.TemporaryDirectory() as folder:
         return live(

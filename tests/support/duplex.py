@@ -30,7 +30,7 @@ from pivoice.audio.simulated import Microphone, Speaker
 from pivoice.audio.stage import open_stage
 from pivoice.config import AudioConfig, WakeConfig
 from pivoice.simulation import JumpLoop, run_jumping
-from pivoice.turn.events import Event, WakeHeard
+from pivoice.turn.events import CaptureLost, Event, PlaybackLost, WakeHeard
 from pivoice.wake.detector import Detector, WakePolicy
 from tests.audio.fakes import write_wav
 from tests.support.rooms import RATE_HZ, LiveRoom, Room, Samples, lateness
@@ -162,6 +162,8 @@ class Duplex:
         mouth.stop()
         ears.stop()
         await asyncio.sleep(0.2)
+        lost = [event for _, event in self.events if isinstance(event, CaptureLost | PlaybackLost)]
+        assert not lost, lost
         self.ignored_wakes = ears.ignored_wakes
         self.xruns = mouth.xruns
 
