@@ -167,12 +167,13 @@ def test_muting_closes_the_microphone_and_says_so(tmp_path: Path, bed: Bed):
         stage.wait_until(lambda: bed.is_open("mic"), "the microphone to be open again")
 
 
-def test_an_open_speaker_does_not_interrupt_itself_in_half_duplex(tmp_path: Path, bed: Bed):
+@pytest.mark.parametrize("echo", ["half_duplex", "webrtc"])
+def test_an_open_speaker_does_not_interrupt_itself(echo: str, tmp_path: Path, bed: Bed):
     """The microphone hears what the speaker plays, 100 ms later and nearly as loud."""
-    with Stage(
-        tmp_path, bed=bed, settings={"audio": {"echo": "auto"}, "turn": {"follow_up_s": 2.0}}
-    ) as stage:
+    settings: dict[str, dict[str, object]] = {"audio": {"echo": echo}, "turn": {"follow_up_s": 2.0}}
+    with Stage(tmp_path, bed=bed, settings=settings) as stage:
         stage.start()
+        assert stage.ctl("status")["echo"] == echo
         stage.say("user_wake_time")
         at, line = stage.wait_for("state", state="speaking")
 
@@ -180,7 +181,8 @@ def test_an_open_speaker_does_not_interrupt_itself_in_half_duplex(tmp_path: Path
 
         assert not [line for line in stage.lines[at:] if line["event"] == "interrupted"]
         states = [line["state"] for line in stage.lines[at:] if line["event"] == "state"]
-        assert "yielding" not in states
+        # ducked for a moment on a suspicion it may be: on a busy machine this echo of ours has gaps
+        assert states.count("yielding") <= (echo == "webrtc")
 
 
 def echo_until_idle(stage: Stage, from_s: float) -> None:
