@@ -73,11 +73,12 @@ class Reference:
         `has_broken`: the card had run dry before it took them.
         """
         with self._lock:
+            ends_s = begins_s + len(samples) / self._to_ear.from_hz
             if has_broken:
-                self._restart()
+                samples = np.concatenate([self._gap(begins_s - self._ends_s), samples])
                 self.breaks += 1
             self.is_running = True
-            self._ends_s = begins_s + len(samples) / self._to_ear.from_hz
+            self._ends_s = ends_s
             pushed = self._to_ear.process(samples)
             unwanted = min(self._owed, len(pushed))
             self._owed -= unwanted
@@ -85,6 +86,13 @@ class Reference:
             if self._queue.frames > CAP_S * EAR_HZ:  # nobody takes it: the microphone is muted, or stuck
                 self._queue = Pieces()
                 self._is_aligned = False
+
+    def _gap(self, for_s: float) -> Samples:
+        """Return the silence in which the card stood still: what it had played is still to be handed out."""
+        if not 0 <= for_s < CAP_S:
+            self._restart()
+            for_s = 0.0
+        return np.zeros(round(for_s * self._to_ear.from_hz), np.int16)
 
     def stop(self) -> None:
         """The card was stopped, and what it held is lost."""
@@ -95,6 +103,7 @@ class Reference:
     def _restart(self) -> None:
         self._to_ear.reset()
         self._queue = Pieces()
+        self._owed = 0
         self._is_aligned = False
 
     # --- capture thread ---

@@ -157,17 +157,34 @@ def test_clocks_that_agree_are_never_slipped():
     assert cards.reference.slips == 0
 
 
-def test_a_card_that_ran_dry_begins_anew_in_step():
+@pytest.mark.parametrize("stood_s", [0.0011, 0.0137, 0.3137])
+def test_a_card_that_ran_dry_goes_on_in_step_and_all_that_sounded_is_handed_out(stood_s: float):
     cards = Cards()
     cards.play(1.0)
+    before, sounded_s = cards.pushed, cards.sounds_s(cards.pushed)
 
-    cards.starts_s += 0.3137
-    cards.play(0.25, fills=False)
+    cards.play(sounded_s + stood_s - cards.now_s, fills=False)
+    cards.starts_s += stood_s
     cards.push(has_broken=True)
     cards.play(1.0)
 
     assert cards.reference.breaks == 2  # its opening was one
-    assert cards.leads_s(since_s=1.5) == pytest.approx(EARLY_S, abs=2 * SAMPLE_S)
+    taken = np.concatenate([taken for _, taken in cards.heard])
+    assert np.isin(np.arange(300, before), taken).all()
+    after = np.flatnonzero(taken == before + 100)[-1] / EAR_HZ + cards.phase_s - PERIOD_S
+    assert cards.sounds_s(before) - after == pytest.approx(EARLY_S, abs=3 * SAMPLE_S)
+
+
+def test_a_card_that_stood_still_for_long_begins_anew_in_step():
+    cards = Cards()
+    cards.play(1.0)
+
+    cards.starts_s += 2.0137
+    cards.play(1.99, fills=False)
+    cards.push(has_broken=True)
+    cards.play(1.0)
+
+    assert cards.leads_s(since_s=3.1) == pytest.approx(EARLY_S, abs=2 * SAMPLE_S)
 
 
 def test_a_microphone_that_lost_samples_finds_its_place_again():
