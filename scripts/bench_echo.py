@@ -91,14 +91,22 @@ def judge_found(_: Cells, results: list[daemon.Found]) -> list[Figure]:
     return figures
 
 
-def judge_ducks(_: Cells, results: list[list[float]]) -> list[Figure]:
-    delays_s = [each for result in results for each in result]
-    soon = sum(each <= 0.25 for each in delays_s)
-    name = f"onset → reply ducked within 250 ms, -10 dB ({soon}/{len(delays_s)})"
-    return [
-        Figure(name, percent(soon, len(delays_s)), 93.3, "%", is_floor=True),
-        Figure("onset → reply ducked, median", 1000 * median(delays_s), None),
-    ]
+def judge_ducks(cells: Cells, results: list[list[float]]) -> list[Figure]:
+    figures = []
+    for is_first, which in ((False, ""), (True, ", in the first reply")):
+        mine = [
+            each
+            for cell, result in zip(cells, results, strict=True)
+            if cell[3] is is_first
+            for each in result
+        ]
+        soon = sum(each <= 0.25 for each in mine)
+        name = f"onset → reply ducked within 250 ms, -10 dB{which} ({soon}/{len(mine)})"
+        figures += [
+            Figure(name, percent(soon, len(mine)), None if is_first else 93.3, "%", is_floor=True),
+            Figure(f"the same, median{which}", 1000 * median(mine), None),
+        ]
+    return figures
 
 
 def judge_cuts(_: Cells, results: list[list[float]]) -> list[Figure]:
@@ -205,7 +213,11 @@ ROWS = (
     ),
     Row(
         "duck",
-        lambda short: [(room, -10.0, 3 if short else 5) for room in rooms(short, MILD)],
+        lambda short: [
+            (room, -10.0, 3 if is_first or short else 5, is_first)
+            for room in rooms(short, MILD)
+            for is_first in (False, True)
+        ],
         daemon.duck_delays,
         judge_ducks,
     ),

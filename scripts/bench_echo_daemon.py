@@ -162,14 +162,17 @@ def found(room: Room, ratios_db: tuple[float, ...], rounds: int) -> Found:
     return in_room(room, main, plan=Plan(turns=[long_reply()], deaf=True))
 
 
-def duck_delays(room: Room, ratio_db: float, count: int) -> list[float]:
-    """Return seconds from each onset of the user to the first sample at the speaker that is ducked.
+def duck_delays(room: Room, ratio_db: float, count: int, is_first: bool) -> list[float]:
+    """Return seconds from each onset of the user until the reply is not heard at full level any more.
 
-    Infinite where that did not come within 2 s. Measured on the samples that were played.
+    Infinite where that did not come within 2 s. Measured on the samples that were played. `is_first`: already
+    in the first reply of all, when nobody can know yet what this room's echo leaves.
     """
 
     async def main(world: World, live_room: LiveRoom) -> list[float]:
         delays: list[float] = []
+        if not is_first:
+            await hear_reply(world)
         while len(delays) < count:
             start_s = await begin_reply(world)
             onsets = []
@@ -186,7 +189,10 @@ def duck_delays(room: Room, ratio_db: float, count: int) -> list[float]:
 
 
 def ducked_s(world: World, onset_s: float) -> float:
-    """Return when the long reply was first softer by 12 dB after `onset_s`; infinite if not within 2 s."""
+    """Return when the long reply was last heard at full level before it was ducked, after `onset_s`.
+
+    Infinite if it was not softer by 12 dB within 2 s; `onset_s` if it was in a pause until then.
+    """
     played = world.heard(onset_s - 1.0, onset_s + 2.0).astype(np.float64)
     begun_s = max(each for each in _told(world, "first_sample") if each < onset_s)
     # the speaker may have run dry meanwhile: the last second before the onset tells by how much
@@ -195,10 +201,12 @@ def ducked_s(world: World, onset_s: float) -> float:
     expected = _full_reply()[place : place + len(played) + 2 * longest].astype(np.float64)
     match = np.correlate(expected[: known + 2 * longest : 4], played[:known:4])
     expected = expected[4 * int(np.argmax(match)) :]
+    full = known
     for first in range(known, min(len(played), len(expected)) - 240, 240):
         one, other = (np.sqrt(np.mean(sound[first : first + 240] ** 2)) for sound in (played, expected))
         if other > 100 and one < SOFTER * other:
-            return onset_s - 1.0 + (first + 240) / CARD_HZ
+            return onset_s - 1.0 + full / CARD_HZ
+        full = first + 240 if other > 100 else full
     return float("inf")
 
 
@@ -283,10 +291,10 @@ def noise_of(sound: str) -> Samples:
 
 
 def onset_s(spoken: Samples) -> float:
-    """Return how long after its first sample a voice can be heard: within 20 dB of its level."""
+    """Return how long after its first sample a voice can be heard: within 10 dB of its level."""
     frames = spoken[: len(spoken) // 160 * 160].reshape(-1, 160) / 32768
     levels = np.sqrt(np.mean(frames**2, axis=1))
-    return float(np.flatnonzero(levels > 0.1 * speech_level(spoken / 32768))[0]) * 0.01
+    return float(np.flatnonzero(levels > 0.316 * speech_level(spoken / 32768))[0]) * 0.01
 
 
 def stretches(world: World, state: str) -> list[tuple[float, float]]:
