@@ -191,9 +191,10 @@ class Mouth:
             if self._stopping.is_set():
                 return
             now_s = self._clock.monotonic()
-            begins_s = now_s + pcm.delay_frames() / rate_hz
             mixed = mixer.mix(self._chimes, ducked=self._is_ducked, now_s=now_s + _SLACK_S)
             pcm.write(mixed.samples)
+            # Asked now: who is late before the card takes it would find it already sounding.
+            begins_s = self._clock.monotonic() + (pcm.delay_frames() - len(mixed.samples)) / rate_hz
             if self._reference:
                 self._reference.push(mixed.samples, begins_s, has_broken=pcm.xruns > xruns)
             self._spoken.append(mixed.samples)
