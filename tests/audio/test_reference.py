@@ -126,27 +126,32 @@ def test_a_late_capture_thread_catches_up_without_a_shift():
     assert cards.leads_s() == pytest.approx(EARLY_S, abs=2 * SAMPLE_S)
 
 
+@pytest.mark.parametrize("ppm", [100.0, -100.0])
+def test_clocks_that_drift_apart_are_followed_by_single_samples_far_between(ppm: float):
+    cards = Cards(ppm=ppm)
+
+    cards.play(120.0)
+
+    assert cards.leads_s() == pytest.approx(EARLY_S, abs=0.0007)
+    assert cards.reference.slips == 0
+    taken = np.concatenate([taken for _, taken in cards.heard])
+    steps = np.diff(taken[1000:].astype(int))
+    bent = np.flatnonzero((steps != 1) & (steps != 1 - COUNTS))
+    assert 150 < len(bent) < 200  # 12 ms, less what is not worth it: 184 samples
+    assert np.diff(bent).min() > 0.4 * EAR_HZ
+    assert set(steps[bent]) <= {0, 2}
+
+
 @pytest.mark.parametrize("ppm", [300.0, -300.0])
-def test_clocks_that_drift_apart_are_slipped_by_whole_steps_and_never_late(ppm: float):
+def test_clocks_that_drift_apart_fast_are_slipped_by_whole_steps_and_never_late(ppm: float):
     cards = Cards(ppm=ppm)
 
     cards.play(240.0)
 
     leads_s = cards.leads_s(since_s=10.0)
-    assert leads_s.min() > 0.0
-    assert leads_s.max() < 0.025
-    assert 4 <= cards.reference.slips <= 9  # 72 ms apart by now
-
-
-def test_a_slip_waits_for_silence():
-    cards = Cards(ppm=-300.0)  # slower: the lead grows by 0.3 ms a second, and 10 ms are reached after 33 s
-    cards.silent = {period for period in range(5000) if period % 500 > 490}
-
-    cards.play(41.0)
-
-    assert cards.reference.slips == 1
-    sizes = [np.diff(taken.astype(int)) for _, taken in cards.heard if np.count_nonzero(taken) == PERIOD]
-    assert all((steps == 1).all() or (steps == 1 - COUNTS).any() for steps in sizes)
+    assert leads_s.min() > 0.001
+    assert leads_s.max() < 0.018
+    assert 3 <= cards.reference.slips <= 8  # 72 ms apart by now, of which 30 can be followed
 
 
 def test_clocks_that_agree_are_never_slipped():
