@@ -15,7 +15,6 @@ import numpy as np
 
 from pivoice.audio.buffers import EAR_HZ
 from pivoice.audio.pcm import Samples, from_db
-from pivoice.audio.tap import SpeexTap
 
 _CHUNK = 512  # 32 ms
 _HOP = 256
@@ -28,8 +27,8 @@ _RING = 0.77  # by hop: how slowly the echo of what is past is thought to go; 0.
 _PERCENTILE = 98
 _ABOVE_DB = 1.0  # 2 would be one false alarm fewer in ten minutes, and 3 of 80 users later
 _LEARNED = 12 * EAR_HZ // _HOP  # hops of echo the threshold is made of
-_ENOUGH = 4 * EAR_HZ // _HOP  # of them, for the threshold to be one
-_FIRST_DB = -5.0  # until then; the filter of a first reply leaves -1 to -10 dB
+_ENOUGH = 2 * EAR_HZ // _HOP  # of them, for the threshold to be one
+_FIRST_DB = -6.0  # until then; the filter of a first reply leaves -1 to -10 dB
 _HIGHEST_DB = -2.0  # a user as loud as the echo leaves -3 dB, in half of the hops more
 _LEAST = from_db(-50) ** 2
 _LEAST_SNR = from_db(8) ** 2
@@ -39,7 +38,7 @@ _AGAIN = EAR_HZ // _HOP  # hops between two onsets
 _VERDICT = 2 * EAR_HZ // _HOP  # a reply that goes on for so long after an onset was not interrupted
 _DOUBTED = EAR_HZ // _HOP  # what was heard so shortly before an onset may have been the user already
 _JUDGED = 32  # hops learned until the threshold is made anew
-_CONVERGES = 5 * EAR_HZ // 2 // _HOP  # hops of echo until the tap has learned to cancel
+_CONVERGES = EAR_HZ // _HOP  # hops of echo after the warm-up of the stage, until the tap cancels well
 _TINY = 1e-12
 
 
@@ -47,7 +46,6 @@ class OnsetDetector:
     """Hears a user begin over a reply, by what the microphone and the second tap heard. Capture thread."""
 
     def __init__(self) -> None:
-        self._line = np.zeros(SpeexTap.DELAY, np.int16)  # the microphone, as late as the tap
         self._mic = self._tap = np.zeros(0, np.int16)  # what of both is not done with
         self._learned: deque[float] = deque(maxlen=_LEARNED)
         self._threshold_db = _FIRST_DB
@@ -59,11 +57,10 @@ class OnsetDetector:
     def hear(self, mic: Samples, tap: Samples, *, is_reply: bool) -> bool:
         """Return whether somebody begins to speak over the reply; again each second while it goes on.
 
-        `tap` is what a `SpeexTap` made of `mic`: 16 kHz, of the same length. `is_reply`: a reply is in the
-        air; False at once when it was cut or has ended, as that tells a user from a false alarm.
+        `tap` is what a `SpeexTap` made of `mic`: 16 kHz, of the same length; that it is 10 ms late makes no
+        difference here, as an echo is thought to ring for longer. `is_reply`: a reply is in the air; False at
+        once when it was cut or has ended, as that tells a user from a false alarm.
         """
-        line = np.concatenate([self._line, mic])
-        mic, self._line = line[: len(mic)], line[len(mic) :]
         if not is_reply:
             self._begin()
             return False

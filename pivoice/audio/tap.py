@@ -9,7 +9,6 @@ knows libspeexdsp, and nothing is loaded before `open_tap`.
 from __future__ import annotations
 
 import ctypes
-import math
 from ctypes import byref, c_int, c_void_p
 
 import numpy as np
@@ -25,6 +24,9 @@ TAIL = EAR_HZ // 4  # 250 ms: the echo of a living room, and what the delay may 
 _MARGIN = EAR_HZ * 8 // 1000  # the reference stays so much earlier than its echo, as clocks drift
 _LEAST = EAR_HZ // 1000  # an echo that comes sooner than this after its reference is lost in part
 _AROUND = 8  # samples on either side from which one between two is made
+_PHASES = 64  # places between two samples: at 4 kHz, where voices end, wrong by 40 dB less than there is
+_AWAY = np.arange(-_AROUND, _AROUND) + np.arange(_PHASES)[:, None] / _PHASES
+_BETWEEN = (np.sinc(_AWAY) * np.cos(_AWAY * (np.pi / (2 * _AROUND))) ** 2).astype(np.float32)
 _MOST = EAR_HZ * 40 // 1000  # one that comes later is found, but slowly
 
 _ECHO_SET_RATE = 24  # requests, out of speex_echo.h and speex_preprocess.h of speexdsp 1.2.1
@@ -148,14 +150,12 @@ class SpeexTap:
 
     def _aligned(self, frames: int) -> Samples:
         """Return the reference, held back by `_shift`: between its samples where two clocks differ."""
-        whole = math.floor(self._shift)
+        whole, phase = divmod(round(self._shift * _PHASES), _PHASES)
         since = self._held.end - frames - whole
-        if self._shift == whole:
+        if not phase:
             return self._held.since(since)[:frames]
         around = self._held.since(since - _AROUND)[: frames + 2 * _AROUND - 1]
-        away = np.arange(-_AROUND, _AROUND) + (self._shift - whole)
-        weights = np.sinc(away) * np.cos(away * (np.pi / (2 * _AROUND))) ** 2
-        return to_int16(np.convolve(around.astype(np.float32), weights[::-1].astype(np.float32), "valid"))
+        return to_int16(np.correlate(around.astype(np.float32), _BETWEEN[phase], "valid"))
 
 
 def _load() -> ctypes.CDLL:

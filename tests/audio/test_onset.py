@@ -146,17 +146,6 @@ def test_a_sound_of_less_than_a_tenth_of_a_second_is_nobody():
     assert told(experienced(), mic, tap) == []
 
 
-def test_the_tap_may_be_late_by_its_delay():
-    mic, tap = scene(20, left_db=-20)
-    pulse = (np.arange(len(mic)) // 800 % 2).astype(np.int16)  # loud for 50 ms, silent for 50 ms
-    late = np.concatenate([np.zeros(SpeexTap.DELAY, np.int16), pulse])[: len(pulse)]
-    detector = OnsetDetector()
-
-    told(detector, mic * pulse, tap * late, since_s=WARM_UP_S)
-
-    assert told(detector, *scene(2, user_db=-35, user_s=1)) != []
-
-
 def test_users_who_cut_replies_are_not_learned_as_echo():
     detector = experienced()
     for _ in range(10):
