@@ -13,9 +13,9 @@
  *   - While dir/{mic,speaker}.unplug (or dir/unplug) exists there is no such device (ENODEV), and a PCM that
  *     was open is dead for good. With .busy, opening fails with EBUSY, as does any second open.
  *     With .stall the card's clock stands still, its poll descriptor too.
+ *   - With `echo PERCENT` in the microphone's definition it hears the speaker, `echo_frames` (960) later and at so
+ *     much of its amplitude: an open speaker in a very small room. Both sides then are mono S16_LE, of one rate.
  *   - dir/{mic,speaker}.log gets a line "FRAME EVENT" at each open, start, stop, xrun, unplug and close.
- *
- * Build: gcc -shared -fPIC -o libasound_module_pcm_pivoice.so pcm_pivoice.c -lasound
  */
 #define _GNU_SOURCE
 #define PIC 1 /* makes SND_PCM_PLUGIN_SYMBOL export the version that dlopen looks for */
@@ -36,6 +36,8 @@ struct card {
 	char dir[512];
 	const char *side;  /* "mic" or "speaker" */
 	int file, log;
+	int speaker;       /* what a microphone with an echo hears */
+	long echo, echo_frames;
 	int lock;          /* flock held while open: a second open is EBUSY, also from another process */
 	int timer;         /* what poll() waits for */
 	int64_t epoch_ns;
@@ -155,6 +157,20 @@ static snd_pcm_sframes_t bed_pointer(snd_pcm_ioplug_t *io)
 	return c->hw;
 }
 
+static void add_echo(struct card *c, int16_t *mic, size_t frames, int64_t first)
+{
+	int16_t heard[1024];
+
+	for (size_t done = 0, part; c->echo && done < frames; done += part) {
+		part = frames - done < 1024 ? frames - done : 1024;
+		ssize_t got = pread(c->speaker, heard, part * 2, (first + (int64_t)done - c->echo_frames) * 2);
+		for (ssize_t i = 0; i < got / 2; i++) {
+			long sum = mic[done + i] + heard[i] * c->echo / 100;
+			mic[done + i] = sum > 32767 ? 32767 : sum < -32768 ? -32768 : sum;
+		}
+	}
+}
+
 static snd_pcm_sframes_t bed_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channel_area_t *areas,
 				      snd_pcm_uframes_t offset, snd_pcm_uframes_t frames)
 {
@@ -167,6 +183,7 @@ static snd_pcm_sframes_t bed_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channe
 	if (io->stream == SND_PCM_STREAM_CAPTURE) {
 		got = pread(c->file, bytes, size, at);
 		memset(bytes + (got > 0 ? got : 0), 0, size - (got > 0 ? got : 0));
+		add_echo(c, (int16_t *)bytes, frames, c->base + (int64_t)io->appl_ptr);
 	} else if (io->state == SND_PCM_STATE_PREPARED) {
 		memcpy(c->held + io->appl_ptr * c->frame_bytes, bytes, size);
 	} else {
@@ -254,9 +271,9 @@ static int bed_poll_revents(snd_pcm_ioplug_t *io, struct pollfd *fds, unsigned i
 
 static void release(struct card *c)
 {
-	int fds[] = {c->lock, c->file, c->log, c->timer};
+	int fds[] = {c->lock, c->file, c->log, c->timer, c->speaker};
 
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 5; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
 	free(c->held);
@@ -296,11 +313,11 @@ static int find_epoch(struct card *c)
 	return 0;
 }
 
-static int open_in_dir(struct card *c, const char *suffix, int flags)
+static int open_in_dir(struct card *c, const char *side, const char *suffix, int flags)
 {
 	char path[600];
 
-	snprintf(path, sizeof path, "%s/%s.%s", c->dir, c->side, suffix);
+	snprintf(path, sizeof path, "%s/%s.%s", c->dir, side, suffix);
 	return open(path, flags | O_CREAT | O_CLOEXEC, 0666);
 }
 
@@ -310,15 +327,16 @@ static int open_files(struct card *c, int playback)
 		return -ENODEV;
 	if (exists(c, "busy"))
 		return -EBUSY;
-	c->lock = open_in_dir(c, "lock", O_RDWR);
+	c->lock = open_in_dir(c, c->side, "lock", O_RDWR);
 	if (c->lock < 0)
 		return -errno;
 	if (flock(c->lock, LOCK_EX | LOCK_NB))
 		return -EBUSY;
-	c->file = open_in_dir(c, "raw", playback ? O_RDWR : O_RDONLY);
-	c->log = open_in_dir(c, "log", O_WRONLY | O_APPEND);
+	c->file = open_in_dir(c, c->side, "raw", playback ? O_RDWR : O_RDONLY);
+	c->log = open_in_dir(c, c->side, "log", O_WRONLY | O_APPEND);
+	c->speaker = c->echo ? open_in_dir(c, "speaker", "raw", O_RDONLY) : -1;
 	c->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	if (c->file < 0 || c->log < 0 || c->timer < 0)
+	if (c->file < 0 || c->log < 0 || c->timer < 0 || (c->echo && c->speaker < 0))
 		return -errno;
 	return find_epoch(c);
 }
@@ -371,9 +389,11 @@ SND_PCM_PLUGIN_DEFINE_FUNC(pivoice)
 	(void)root;
 	if (!c)
 		return -ENOMEM;
-	c->lock = c->file = c->log = c->timer = -1;
+	c->lock = c->file = c->log = c->timer = c->speaker = -1;
 	c->side = playback ? "speaker" : "mic";
 	c->rate = integer(conf, "rate", 48000);
+	c->echo = playback ? 0 : integer(conf, "echo", 0);
+	c->echo_frames = integer(conf, "echo_frames", 960);
 	snprintf(c->dir, sizeof c->dir, "%s", string(conf, "dir", "."));
 	c->io.version = SND_PCM_IOPLUG_VERSION;
 	c->io.name = "pivoice test bed";

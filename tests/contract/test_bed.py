@@ -91,6 +91,24 @@ def test_the_microphone_hears_what_is_said_at_the_sample_where_it_is_said(bed: B
     pcm.close()
 
 
+def test_a_microphone_with_an_echo_hears_the_speaker_later_and_softer() -> None:
+    played, said = noise(0.2), noise(0.2)[::-1].copy()
+    with Bed(echo_percent=25, echo_s=0.05) as bed:
+        speaker, mic = open_speaker(periods=12), open_mic()
+        start_s = bed.say(said, bed.now_s() + 0.15)
+        play(speaker, played)
+
+        heard = record(mic, until_s=start_s + 0.4)
+
+        first = bed.frame_at("mic", started(bed, "mic"))
+        expected = np.zeros(first + len(heard) + 4800, np.int64)
+        expected[bed.frame_at("mic", start_s) :][: len(said)] += said
+        expected[bed.frame_at("speaker", started(bed, "speaker")) + 2400 :][: len(played)] += played // 4
+        assert np.array_equal(heard, np.clip(expected[first : first + len(heard)], -32768, 32767))
+        speaker.close()
+        mic.close()
+
+
 def test_recording_takes_as_long_as_the_sound(bed: Bed) -> None:
     pcm = open_mic()
     begun_s, begun_cpu_s = time.monotonic(), time.process_time()

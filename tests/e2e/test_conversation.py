@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.support.bed import Bed, resampled
+from tests.support.bed import Bed
 from tests.support.speech import load_speech
 from tests.support.stage import Stage
 
@@ -168,29 +168,19 @@ def test_muting_closes_the_microphone_and_says_so(tmp_path: Path, bed: Bed):
 
 
 @pytest.mark.parametrize("echo", ["half_duplex", "webrtc"])
-def test_an_open_speaker_does_not_interrupt_itself(echo: str, tmp_path: Path, bed: Bed):
-    """The microphone hears what the speaker plays, 100 ms later and nearly as loud."""
+def test_an_open_speaker_does_not_interrupt_itself(echo: str, tmp_path: Path):
     settings: dict[str, dict[str, object]] = {"audio": {"echo": echo}, "turn": {"follow_up_s": 2.0}}
-    with Stage(tmp_path, bed=bed, settings=settings) as stage:
+    with Bed(echo_percent=70, echo_s=0.05) as bed, Stage(tmp_path, bed=bed, settings=settings) as stage:
         stage.start()
         assert stage.ctl("status")["echo"] == echo
         stage.say("user_wake_time")
-        at, line = stage.wait_for("state", state="speaking")
+        at, _ = stage.wait_for("state", state="speaking")
 
-        echo_until_idle(stage, line["time_s"])
+        stage.wait_for("state", after=at, timeout_s=40, state="idle")
 
         assert not [line for line in stage.lines[at:] if line["event"] == "interrupted"]
         states = [line["state"] for line in stage.lines[at:] if line["event"] == "state"]
-        # ducked for a moment on a suspicion it may be: on a busy machine this echo of ours has gaps
+        # ducked for a moment on a suspicion it may be: on a busy machine the speaker runs dry
         assert states.count("yielding") <= (echo == "webrtc")
-
-
-def echo_until_idle(stage: Stage, from_s: float) -> None:
-    """Play the speaker's past into the microphone's near future until the conversation is over."""
-    bed, delay_s, position_s = stage.bed, 0.15, from_s
-    while not any(line["event"] == "state" and line["state"] == "idle" for line in stage.lines[-3:]):
-        time_until(position_s + 0.06)
-        sound = (bed.heard(position_s, position_s + 0.04) * 0.7).astype(np.int16)
-        bed.say(resampled(sound, 48_000, bed.cards["mic"].rate_hz), position_s + delay_s)
-        position_s += 0.04
-        assert time.monotonic() < from_s + 40, stage.tail()
+        if echo == "webrtc":
+            assert stage.ctl("status")["echo_canceller"]["return_loss_db"] > 20

@@ -75,11 +75,21 @@ class Card:
 class Bed:
     """One sound card of files in a directory of its own, gone with `close` (or the end of the `with`)."""
 
-    def __init__(self, mic: Card = Card(), speaker: Card = Card()) -> None:
+    def __init__(
+        self,
+        mic: Card = Card(),
+        speaker: Card = Card(),
+        *,
+        echo_percent: int = 0,
+        echo_s: float = 0.02,
+    ) -> None:
+        """`echo_percent`: how much of the speaker's amplitude the microphone hears, `echo_s` later."""
+        assert not echo_percent or mic == speaker == Card(mic.rate_hz), "only plain cards hear each other"
         shared_memory = Path("/dev/shm")
         parent = shared_memory if os.access(shared_memory, os.W_OK) else None
         self.dir = Path(tempfile.mkdtemp(prefix="pivoice-bed-", dir=parent))
         self.cards: dict[Which, Card] = {"mic": mic, "speaker": speaker}
+        self._echo = f" echo {echo_percent} echo_frames {round(echo_s * mic.rate_hz)}" if echo_percent else ""
         self.epoch_ns = time.monotonic_ns()
         (self.dir / "epoch").write_text(f"{self.epoch_ns}\n")
         (self.dir / "asound.conf").write_text(self._configuration())
@@ -109,7 +119,7 @@ class Bed:
         for which, card in self.cards.items():
             text += (
                 f'pcm.bed_{which}_card {{ type pivoice; dir "{self.dir}"; rate {card.rate_hz};'
-                f" channels {card.channels}; format {card.format} }}\n"
+                f" channels {card.channels}; format {card.format}{self._echo if which == 'mic' else ''} }}\n"
                 f"pcm.bed_{which} {{ type plug; slave.pcm bed_{which}_card }}\n"
             )
         return text
