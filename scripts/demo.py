@@ -27,9 +27,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from pivoice.errors import PivoiceError  # noqa: E402
+from tests.support.bed import Bed  # noqa: E402
 from tests.support.speech import load_speech  # noqa: E402
 from tests.support.stage import Line, MissedError, Stage  # noqa: E402
 
+ECHO_PERCENT, ECHO_S = 50, 0.03  # what the microphone hears of the speaker: a box with both in it
 AUDIBLE = 100  # of 32767, about -50 dBFS: what counts as sound
 SCRIPT = (
     ("user_wake_time", "Hey Jarvis, what time is it?", "agent_time", "agent_long"),
@@ -149,9 +151,12 @@ class Demo:
             ended_s = self.wait("state", state="listening")["time_s"]
             return self.say(SCRIPT[1][0], SCRIPT[1][1])[1], ended_s
         threading.Event().wait(4.0)  # let the answer be heard before it is talked over
-        why = "" if self.live else ": this bed has no echo"
+        why = "" if self.live else f"; the microphone hears the speaker at {ECHO_PERCENT} %"
         self.screen.tell(f"[dim]now the user talks over the answer (echo = {echo}{why})[/]")
-        end_s = self.say(SCRIPT[1][0], SCRIPT[1][1])[1]
+        start_s, end_s = self.say(SCRIPT[1][0], SCRIPT[1][1])
+        self.measured(
+            "user's first sound → reply ducked", start_s, self.wait("state", state="yielding")["time_s"]
+        )
         return end_s, self.wait("interrupted")["time_s"]
 
     def _sound_after(self, end_s: float) -> float | None:
@@ -206,11 +211,13 @@ def _run(directory: Path, options: argparse.Namespace, console: Console) -> int:
     script.write_text(json.dumps(turns))
     screen = Screen(console)
     settings: dict[str, dict[str, object]] = {
-        "audio": {"echo": "auto" if options.live else "none"},
         "turn": {"follow_up_s": 8.0 if options.live else 4.0},
     }
     cards = (options.capture, options.playback) if options.live else ("bed_mic", "bed_speaker")
-    with Stage(directory, settings=settings, agent=["--script", str(script)], cards=cards) as stage:
+    with (
+        Bed(echo_percent=ECHO_PERCENT, echo_s=ECHO_S) as bed,
+        Stage(directory, settings=settings, agent=["--script", str(script)], bed=bed, cards=cards) as stage,
+    ):
         shown = threading.Thread(target=_follow, args=(stage, screen), daemon=True)
         try:
             screen.tell("starting the agent and the daemon ...")
