@@ -181,6 +181,20 @@ def judge_alarms(cells: Cells, results: list[daemon.Alarm]) -> list[Figure]:
     return figures
 
 
+def judge_flush(_: Cells, results: list[dict[str, float]]) -> list[Figure]:
+    (cuts,) = results
+    return [
+        Figure(
+            f"energy above 5 kHz around the cut, worst of {cuts['cuts']:g}",
+            cuts["rise_max_db"],
+            0,
+            "dB",
+            digits=2,
+        ),
+        Figure("last audible sample after the call, beyond what the card holds", cuts["excess_max_ms"], 10),
+    ]
+
+
 def judge_computing(_: Cells, results: list[tuple[float, float]]) -> list[Figure]:
     ((canceller, tap),) = results
     return [
@@ -265,6 +279,7 @@ ROWS = (
         daemon.false_alarm,
         judge_alarms,
     ),
+    Row("flush", lambda short: [(60 if short else 300,)], uplink.flush_quality, judge_flush),
     Row("cpu", lambda _: [(20.0,)], uplink.computing, judge_computing),
     Row(
         "delay", lambda short: [(rate,) for rate in (16_000, 44_100, 48_000)], uplink.added_delay, judge_delay

@@ -22,6 +22,7 @@ from pivoice.audio.stage import open_stage
 from pivoice.audio.tap import open_tap
 from pivoice.config import WakeConfig
 from pivoice.wake.detector import Detector, open_detector
+from tests.support.cuts import cut_replies, summary
 from tests.support.duplex import Duplex
 from tests.support.judges import lag, return_loss_db, within
 from tests.support.rooms import RATE_HZ, Room, speech_level
@@ -112,6 +113,12 @@ def added_delay(mic_hz: int) -> float:
     later = lag(webrtc[1], none[1])
     index = np.arange(3 * WIRE_HZ, 5 * WIRE_HZ)
     return float(1000 * np.mean(_put_at_s(webrtc[0], index + later) - _put_at_s(none[0], index)))
+
+
+def flush_quality(count: int) -> dict[str, float]:
+    """Return the figures of so many cuts in loud vowels: no microphone, no room, only the mouth."""
+    with tempfile.TemporaryDirectory() as folder:
+        return summary(cut_replies(Path(folder), count=count))
 
 
 def computing(seconds: float) -> tuple[float, float]:
