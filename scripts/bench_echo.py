@@ -214,7 +214,8 @@ ROWS = (
     Row(
         "replies",
         lambda short: [
-            (room, number % 2, 40 if short else 100) for number, room in enumerate(rooms(short, MILD, STRONG))
+            (room, (room.number + (room.distortion == STRONG)) % 2, 40 if short else 100)
+            for room in rooms(short, MILD, STRONG)
         ],
         daemon.replies,
         judge_replies,
