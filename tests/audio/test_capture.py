@@ -17,9 +17,10 @@ from pivoice.audio.capture import Ears, HalfDuplexGate, PeriodTimes
 from pivoice.audio.pcm import Format, Samples
 from pivoice.audio.resample import Resampler, resampled
 from pivoice.audio.simulated import Microphone, microphone
+from pivoice.audio.stage import EchoStage, Heard
 from pivoice.config import AudioConfig, WakeConfig
 from pivoice.simulation import JumpClock, JumpLoop, run_jumping
-from pivoice.turn.events import CaptureFound, CaptureLost, Event, Valve, WakeHeard
+from pivoice.turn.events import CaptureFound, CaptureLost, Event, OnsetHeard, Valve, WakeHeard
 from pivoice.wake.detector import WakePolicy
 from tests.audio.fakes import Diary, MarkDetector, noise, write_wav
 
@@ -41,6 +42,7 @@ class House:
     far_detector: MarkDetector = field(default_factory=MarkDetector)
     wake: WakeConfig = field(default_factory=WakeConfig)
     uplink_s: float = 60.0
+    echo: EchoStage | None = None
 
     def __post_init__(self) -> None:
         self.sound = noise(self.seconds, self.rate_hz)
@@ -82,6 +84,7 @@ class House:
                 uplink=self.uplink,
                 spoken=self.spoken,
                 gate=self.gate,
+                echo=self.echo,
             )
             ears.start()
             await script(loop, ears)
@@ -629,6 +632,72 @@ def test_an_overrun_is_counted_and_hearing_goes_on(tmp_path: Path):
     house.run(script)
 
     assert house.diary.events == [CaptureFound()]
+
+
+# --- the canceller ---
+
+
+class DeafStage:
+    """Lets nothing go up, everything be listened to, and suspects somebody once, after 0.6 s."""
+
+    delay_s = 0.0
+
+    def __init__(self) -> None:
+        self.discontinuities: list[int] = []
+        """How many periods had come before each."""
+        self.periods = 0
+
+    def process(self, near: Samples, *, start_s: float) -> Heard:
+        self.periods += 1
+        return Heard(np.zeros_like(near), near, is_onset=self.periods == 30)
+
+    def discontinuity(self) -> None:
+        self.discontinuities.append(self.periods)
+
+    def status(self) -> dict[str, object]:
+        return {}
+
+
+def test_a_canceller_is_told_of_overruns_and_of_every_opening(tmp_path: Path):
+    stage = DeafStage()
+    house = House(tmp_path, echo=stage)
+
+    async def script(loop: JumpLoop, ears: Ears) -> None:
+        await asyncio.sleep(0.51)
+        house.mic.request_xrun()
+        await asyncio.sleep(0.5)
+        ears.set_muted(True)
+        await asyncio.sleep(0.5)
+        ears.set_muted(False)
+        await asyncio.sleep(0.2)
+
+    house.run(script)
+
+    opened, overrun, opened_anew = stage.discontinuities
+    assert opened == 0
+    assert overrun == pytest.approx(25, abs=1)
+    assert opened_anew == pytest.approx(50, abs=2) and stage.periods > opened_anew
+
+
+def test_the_wake_word_is_heard_in_what_the_agent_does_not_get(tmp_path: Path):
+    house = House(tmp_path, mark_s=1.0, echo=DeafStage())
+
+    async def script(loop: JumpLoop, ears: Ears) -> None:
+        ears.open_uplink(None, False)
+        await asyncio.sleep(2.0)
+
+    house.run(script)
+
+    assert len(house.diary.of(WakeHeard)) == 1
+    assert not house.sent().any()
+
+
+def test_who_begins_to_speak_over_a_reply_is_told_once(tmp_path: Path):
+    house = House(tmp_path, echo=DeafStage())
+
+    house.run(nothing)
+
+    assert house.diary.of(OnsetHeard) == [OnsetHeard()]
 
 
 def test_stopping_closes_the_microphone(tmp_path: Path):
