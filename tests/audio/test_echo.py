@@ -209,6 +209,18 @@ def test_the_microphone_is_as_late_whether_the_speaker_runs_or_not():
     assert house.stage.delay_s == DELAY / EAR_HZ
 
 
+@pytest.mark.parametrize("what", ["a room's noise", "a soft voice"])
+def test_neither_noise_is_suppressed_nor_a_soft_voice_made_louder(what: str):
+    house = House()
+    sound = noise(8, EAR_HZ) // 256 if what == "a room's noise" else user(8) // 32
+
+    heard = house.live(sound, np.zeros_like(sound), is_reply=False)
+
+    late = slice(4 * EAR_HZ, 7 * EAR_HZ)
+    as_late = np.concatenate([np.zeros(DELAY, np.int16), sound])
+    assert level_db(heard.uplink[late]) == pytest.approx(level_db(as_late[late]), abs=0.5)
+
+
 def test_starting_and_stopping_the_speaker_is_not_heard_in_the_uplink():
     house = House()
     tone = np.rint(8000 * np.sin(2 * np.pi * 300 * np.arange(3 * EAR_HZ) / EAR_HZ)).astype(np.int16)
