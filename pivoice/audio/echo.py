@@ -26,7 +26,9 @@ from pivoice.audio.tap import open_tap
 logger = logging.getLogger(__name__)
 
 DELAY = 128  # samples that AEC3 holds back, at any input (measured)
-WARM_UP_S = 1.5  # of sound from the speaker, once per process: the one false turn in 3 min came at 1.4 s
+# Of sound from the speaker, once per process: the one false turn in 3 min came at 1.4 s. A reload makes a
+# canceller that has heard nothing yet, and counts anew.
+WARM_UP_S = 1.5
 ACTIVE = (32768 * from_db(-60)) ** 2  # mean square of what counts as sound from the speaker
 GATE = (32768 * from_db(-50)) ** 2  # residues are at -58 to -45 dBFS, and speech detectors are deaf to level
 GATE_HOLD_S = 0.2
