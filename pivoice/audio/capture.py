@@ -279,7 +279,7 @@ class Ears:
 
 
 class PeriodTimes:
-    """When periods were captured, from when they could be read: reads may be late, never early. One thread."""
+    """When periods were captured, from when they could be read: reads come late, never early. One thread."""
 
     _CREEP_S = 20e-6  # per period: follows a card's clock that is slow by up to 1000 ppm at 20 ms
 

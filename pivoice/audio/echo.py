@@ -21,7 +21,7 @@ from pivoice.audio.onset import OnsetDetector
 from pivoice.audio.pcm import Samples, from_db, to_int16
 from pivoice.audio.reference import STEP, Reference
 from pivoice.audio.stage import Heard
-from pivoice.audio.tap import open_tap
+from pivoice.audio.tap import SpeexTap, open_tap
 
 logger = logging.getLogger(__name__)
 
@@ -46,11 +46,12 @@ class WebrtcStage:
         self._reference = reference
         self._gate = gate
         self._canceller = EchoCanceller(EAR_HZ)  # alone: noise suppression and gain control only harm here
+        self._tap: SpeexTap | None = None
         self._tap_fault = ""
         try:
             self._tap = open_tap()
         except OSError as error:
-            self._tap, self._tap_fault = None, str(error)
+            self._tap_fault = str(error)
             logger.warning("the wake word is heard through the uplink's canceller: %s", error)
         self._onset = OnsetDetector()
         self._rest: Samples | None = None  # what does not fill a step yet; None: a new stream begins
@@ -164,7 +165,8 @@ def _blended(direct: Samples, cancelled: Samples, is_starting: bool) -> Samples:
     """Return one turning into the other; what a canceller held back is from the last time it ran."""
     at = np.arange(len(direct), dtype=np.float32)
     share = np.maximum(0, at - DELAY) / (len(direct) - DELAY) if is_starting else 1 - at / len(direct)
-    return to_int16(direct + share * (cancelled.astype(np.float32) - direct))
+    away = cancelled.astype(np.float32) - direct.astype(np.float32)
+    return to_int16(np.asarray(direct + share * away, np.float32))
 
 
 def _power(samples: Samples) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
