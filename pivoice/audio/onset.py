@@ -34,8 +34,8 @@ _LEAST = from_db(-50) ** 2
 _LEAST_SNR = from_db(8) ** 2
 _ECHO_SNR = from_db(10) ** 2
 _NOISE_UP = 1.01  # by hop: 2.7 dB a second
-_AGAIN = EAR_HZ // _HOP  # hops between two onsets
-_VERDICT = 2 * EAR_HZ // _HOP  # a reply that goes on for so long after an onset was not interrupted
+_AGAIN = EAR_HZ  # samples between two onsets
+_VERDICT = 2 * EAR_HZ  # a reply that goes on for so long after an onset was not interrupted
 _DOUBTED = EAR_HZ // _HOP  # what was heard so shortly before an onset may have been the user already
 _JUDGED = 32  # hops learned until the threshold is made anew
 _CONVERGES = EAR_HZ // _HOP  # hops of echo after the warm-up of the stage, until the tap cancels well
@@ -52,6 +52,8 @@ class OnsetDetector:
         self._unlearned = _CONVERGES  # hops of echo that are too early to learn from
         self._news = 0  # hops since the threshold was made
         self._noise = self._smooth = 0.0  # power of the room, and of the tap smoothed over 70 ms
+        self._now = _VERDICT  # samples
+        self._onset = 0  # when the latest was
         self._begin()
 
     def hear(self, mic: Samples, tap: Samples, *, is_reply: bool) -> bool:
@@ -63,6 +65,7 @@ class OnsetDetector:
         """
         if not is_reply:
             self._begin()
+            self._now += len(mic)
             return False
         self._mic = np.concatenate([self._mic, mic])
         self._tap = np.concatenate([self._tap, tap])
@@ -79,9 +82,7 @@ class OnsetDetector:
         self._held = 0.0  # power of the echo that may still ring
         self._latest: deque[float | None] = deque(maxlen=_LATEST)  # ratios of hops above the threshold
         self._doubted: deque[float] = deque()  # hops that may turn out to have been the user's
-        self._alarms: deque[tuple[int, list[float]]] = deque()  # onsets not judged yet: hop, and ratios
-        self._hop = 0
-        self._since_onset = _VERDICT
+        self._alarms: deque[tuple[int, list[float]]] = deque()  # onsets not judged yet: when, and ratios
 
     def _judge(self, mic: float, tap: float) -> bool:
         """Take one hop."""
@@ -89,18 +90,17 @@ class OnsetDetector:
         self._noise = min(_NOISE_UP * (self._noise or tap), self._smooth)
         self._held = max(mic, _RING * self._held)
         ratio_db = 10 * math.log10((tap + _TINY) / (self._held + _TINY))
-        self._hop += 1
-        self._since_onset += 1
+        self._now += _HOP
         if self._held > max(_LEAST, _ECHO_SNR * self._noise):
             self._learn(ratio_db)
         is_above = tap > max(_LEAST, _LEAST_SNR * self._noise) and ratio_db > self._threshold_db
         self._latest.append(ratio_db if is_above else None)
         above = [each for each in self._latest if each is not None]
-        if not is_above or len(above) < _WANTED or self._since_onset < _AGAIN:
+        if not is_above or len(above) < _WANTED or self._now - self._onset < _AGAIN:
             return False
-        self._alarms.append((self._hop, above))
+        self._alarms.append((self._now, above))
         self._doubted.clear()
-        self._since_onset = 0
+        self._onset = self._now
         return True
 
     def _learn(self, ratio_db: float) -> None:
@@ -108,11 +108,11 @@ class OnsetDetector:
         if self._unlearned:
             self._unlearned -= 1
             return
-        if self._alarms and self._hop - self._alarms[0][0] >= _VERDICT:
-            self._learned.extend(
-                self._alarms.popleft()[1]
-            )  # nobody cut the reply: an echo, or of no interest
-        if self._since_onset >= _VERDICT:
+        if self._alarms and self._now - self._alarms[0][0] >= _VERDICT:
+            alarm = self._alarms.popleft()[1]  # nobody cut the reply: an echo, or somebody who hummed along
+            if len(self._learned) >= _LEARNED // 2:  # among few hops, one hum would be a threshold
+                self._learned.extend(alarm)
+        if self._now - self._onset >= _VERDICT:
             self._doubted.append(ratio_db)
         if len(self._doubted) > _DOUBTED:
             self._learned.append(self._doubted.popleft())
