@@ -91,7 +91,8 @@ class Reference:
     def _gap(self, for_s: float) -> Samples:
         """Return the silence in which the card stood still: what it had played is still to be handed out."""
         if not 0 <= for_s < CAP_S:
-            self._restart()
+            with self._lock:
+                self._restart()
             for_s = 0.0
         return np.zeros(round(for_s * self._to_ear.from_hz), np.int16)
 

@@ -154,6 +154,24 @@ def test_clocks_that_drift_apart_fast_are_slipped_by_whole_steps_and_never_late(
     assert 3 <= cards.reference.slips <= 8  # 72 ms apart by now, of which 30 can be followed
 
 
+@pytest.mark.parametrize("period", [80, 160, 320, 1600])
+@pytest.mark.parametrize("jump_s", [0.013, -0.006])
+def test_a_jump_that_nobody_told_of_is_slipped_in_periods_of_any_length(period: int, jump_s: float):
+    reference = Reference()
+    reference.open(EAR_HZ)
+    lead_s = 0.11
+
+    for number in range(3 * EAR_HZ // period):
+        start_s = number * period / EAR_HZ
+        lead_s += jump_s if start_s == 1.0 else 0.0
+        reference.push(np.ones(period, np.int16), start_s + lead_s)
+
+        assert len(reference.pop(period, start_s)) == period
+
+    assert reference.slips
+    assert abs(reference.lead_s - EARLY_S) < abs(jump_s)
+
+
 def test_clocks_that_agree_are_never_slipped():
     cards = Cards()
 
@@ -201,6 +219,17 @@ def test_a_microphone_that_lost_samples_finds_its_place_again():
     cards.play(1.0)
 
     assert cards.reference.breaks == 2
+    assert cards.leads_s() == pytest.approx(EARLY_S, abs=2 * SAMPLE_S)
+
+
+def test_a_hole_in_the_reference_is_forgotten_when_the_microphone_finds_its_place_again():
+    cards = Cards()
+    cards.play(1.0)
+
+    cards.play(3 * PERIOD_S, fills=False)
+    cards.reference.lose()
+    cards.play(1.0)
+
     assert cards.leads_s() == pytest.approx(EARLY_S, abs=2 * SAMPLE_S)
 
 
