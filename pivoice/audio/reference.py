@@ -73,14 +73,14 @@ class Reference:
 
         `has_broken`: the card had run dry before it took them.
         """
+        ends_s = begins_s + len(samples) / self._to_ear.from_hz
+        if has_broken:
+            samples = np.concatenate([self._gap(begins_s - self._ends_s), samples])
+        pushed = self._to_ear.process(samples)  # the capture thread need not wait for that
         with self._lock:
-            ends_s = begins_s + len(samples) / self._to_ear.from_hz
-            if has_broken:
-                samples = np.concatenate([self._gap(begins_s - self._ends_s), samples])
-                self.breaks += 1
+            self.breaks += has_broken
             self.is_running = True
             self._ends_s = ends_s
-            pushed = self._to_ear.process(samples)
             unwanted = min(self._owed, len(pushed))
             self._owed -= unwanted
             self._queue.append(pushed[unwanted:])
@@ -161,12 +161,12 @@ class Reference:
 
     def _slipped(self, frames: int) -> Samples:
         """Return the next `frames` there are, slipped where that is due."""
-        slip, self._slip = self._slip, 0
+        slip, self._slip = min(self._slip, frames), 0
         taken = self._queue.take(frames - slip)
         if not slip or len(taken) < frames - slip:
             return taken
-        self.slips += abs(slip) == STEP
-        middle = len(taken) // 2
+        self.slips += abs(slip) > 1
+        middle = min(frames, len(taken)) // 2
         if slip < 0:
             return np.delete(taken, np.s_[middle : middle - slip])
-        return np.insert(taken, middle, np.full(slip, taken[middle]))
+        return np.insert(taken, middle, np.full(slip, taken[middle] if len(taken) else 0))
