@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pivoice import __version__, config
 from pivoice.agent.settings import MUTABLE
+from pivoice.audio.stage import TAP
 from pivoice.errors import PivoiceError
 from pivoice.turn import events
 from pivoice.turn.states import Link
@@ -75,7 +76,7 @@ def _echo(daemon: Daemon) -> Line:
     line: Line = {"echo": daemon.echo.mode, "echo_reason": daemon.echo.reason}
     if (canceller := daemon.ears.echo_status) is not None:
         line["echo_canceller"] = canceller
-        if canceller["tap"] != "speexdsp":
+        if canceller["tap"] != TAP:
             seldom = "the wake word is heard through the canceller, which is seldom over a reply"
             line["echo_fault"] = f"{seldom}: {canceller['tap']}"
     return line

@@ -13,7 +13,7 @@ from pathlib import Path
 from pivoice import control
 from pivoice.audio import stage
 from pivoice.audio.cards import card_of
-from pivoice.audio.echo_check import TAP, Figures, figures_of
+from pivoice.audio.echo_check import Figures, figures_of
 from pivoice.audio.echo_trial import EchoTrial
 from pivoice.audio.gate import HalfDuplexGate
 from pivoice.audio.pcm import Capture, Playback, open_capture, open_playback
@@ -98,7 +98,7 @@ def _canceller(patient: Patient) -> Iterator[Finding]:
     yield Finding("echo mode", "warn" if choice.is_fallback else "ok", text)
     if choice.mode == CANCELLER:
         tap = stage.open_stage(CANCELLER, Reference(), HalfDuplexGate()).status()["tap"]
-        if tap != TAP:
+        if tap != stage.TAP:
             text = f"it is hard to hear while the agent speaks: {tap}"
             yield Finding("wake word", "warn", text, f"sudo apt install {TAP_PACKAGE}")
 

@@ -20,7 +20,7 @@ from pivoice.audio.gate import HalfDuplexGate
 from pivoice.audio.onset import OnsetDetector
 from pivoice.audio.pcm import Samples, from_db, to_int16
 from pivoice.audio.reference import STEP, Reference
-from pivoice.audio.stage import Heard
+from pivoice.audio.stage import TAP, Heard
 from pivoice.audio.tap import SpeexTap, open_tap
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class WebrtcStage:
     def status(self) -> dict[str, object]:
         reference = self._reference
         return {
-            "tap": "speexdsp" if self._tap else self._tap_fault,
+            "tap": TAP if self._tap else self._tap_fault,
             "is_warm": self._is_warm,
             "return_loss_db": self._return_loss_db,
             "delay_ms": None

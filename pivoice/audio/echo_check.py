@@ -18,7 +18,7 @@ from pivoice.audio.earcons import load_notice
 from pivoice.audio.gate import HalfDuplexGate
 from pivoice.audio.pcm import Samples, amplified, from_db, to_int16
 from pivoice.audio.reference import STEP, Reference
-from pivoice.audio.stage import open_stage
+from pivoice.audio.stage import TAP, open_stage
 
 Floats = NDArray[np.float64]
 Marks = NDArray[np.bool_]
@@ -31,9 +31,6 @@ _TONE_HZ = 500.0  # every speaker has it, and its harmonics
 _TONE_PEAK = 0.25  # 6 dB below the loudest of the speech: a tone is loud all the time
 _HARMONICS = range(2, 9)
 _EDGE_S = 0.03
-
-TAP = "speexdsp"
-"""What the stage's status says of its tap where it has one."""
 _FULL_SCALE = 32760  # some converters stop a little short of 32767
 _SETTLED = 30  # steps: a microphone crackles when it is opened
 _SILENT = 1e-5  # of the loudest step's power

@@ -17,6 +17,10 @@ STAGES = {"webrtc": "pivoice.audio.echo:WebrtcStage"}
 """What implements a value of `audio.echo`."""
 
 
+TAP = "speexdsp"
+"""`EchoStage.status()["tap"]` where the wake word has an ear of its own; else it says why not."""
+
+
 class Heard(NamedTuple):
     """What is left of a period, 16 kHz. Both have the same length, which is not always the period's."""
 
