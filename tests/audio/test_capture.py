@@ -640,9 +640,8 @@ def test_an_overrun_is_counted_and_hearing_goes_on(tmp_path: Path):
 class DeafStage:
     """Lets nothing go up, everything be listened to, and suspects somebody once, after 0.6 s."""
 
-    delay_s = 0.0
-
-    def __init__(self) -> None:
+    def __init__(self, delay_s: float = 0.0) -> None:
+        self.delay_s = delay_s
         self.discontinuities: list[int] = []
         """How many periods had come before each."""
         self.periods = 0
@@ -698,6 +697,50 @@ def test_who_begins_to_speak_over_a_reply_is_told_once(tmp_path: Path):
     house.run(nothing)
 
     assert house.diary.of(OnsetHeard) == [OnsetHeard()]
+
+
+class LivelyStage(DeafStage):
+    """Lets everything go up, too."""
+
+    def process(self, near: Samples, *, start_s: float) -> Heard:
+        return Heard(near, near)
+
+
+def test_with_a_canceller_the_user_goes_up_while_a_reply_is_audible(tmp_path: Path):
+    house = House(tmp_path, gate=HalfDuplexGate(), echo=LivelyStage())
+    assert house.gate is not None
+    house.gate.heard_until(10.0, since_s=0.0)
+
+    async def script(loop: JumpLoop, ears: Ears) -> None:
+        ears.set_valve(Valve.LIVE)
+        await asyncio.sleep(1.0)
+
+    house.run(script)
+
+    assert np.count_nonzero(house.sent()) > 0.9 * WIRE_HZ
+
+
+class AskedGate(HalfDuplexGate):
+    """Remembers what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked_s: list[float] = []
+
+    def was_audible(self, since_s: float) -> bool:
+        self.asked_s.append(since_s)
+        return super().was_audible(since_s)
+
+
+def test_what_a_canceller_held_back_is_dated_when_it_was_captured(tmp_path: Path):
+    gates = AskedGate(), AskedGate()
+
+    for gate, delay_s in zip(gates, (0.0, 0.25), strict=True):
+        folder = tmp_path / str(delay_s)
+        folder.mkdir()
+        House(folder, mark_s=0.8, gate=gate, echo=DeafStage(delay_s)).run(nothing)
+
+    assert gates[0].asked_s[0] - gates[1].asked_s[0] == pytest.approx(0.25, abs=0.001)
 
 
 def test_stopping_closes_the_microphone(tmp_path: Path):

@@ -16,6 +16,7 @@ from pivoice.audio.earcons import load_notice, make_earcons
 from pivoice.audio.gate import HalfDuplexGate
 from pivoice.audio.pcm import Samples, from_db
 from pivoice.audio.playback import Mouth
+from pivoice.audio.reference import Reference
 from pivoice.audio.resample import resampled
 from pivoice.audio.simulated import Speaker, speaker
 from pivoice.config import AudioConfig
@@ -35,6 +36,7 @@ class House:
     folder: Path
     audio: AudioConfig = field(default_factory=AudioConfig)
     gate: HalfDuplexGate | None = None
+    reference: Reference | None = None
 
     def __post_init__(self) -> None:
         self.name = f"simulated:{self.folder / 'speaker.wav'}"
@@ -62,6 +64,7 @@ class House:
                 report=self.diary.report,
                 spoken=self.spoken,
                 gate=self.gate,
+                reference=self.reference,
             )
             mouth.start()
             await asyncio.sleep(0.01)  # opened
@@ -226,6 +229,19 @@ def test_drained_is_told_when_the_last_sample_has_sounded_and_the_tail_of_half_d
     last = int(np.flatnonzero(house.heard())[-1])
     late_s = house.time_of(PlaybackDrained) - house.speaker.time_of(last) - tail_s
     assert 0 <= late_s <= PERIOD_S + 0.001
+
+
+def test_with_a_canceller_drained_does_not_wait_for_the_room_to_fall_silent(tmp_path: Path):
+    house = House(tmp_path, gate=HalfDuplexGate(), reference=Reference())
+
+    async def script(loop: JumpLoop, mouth: Mouth) -> None:
+        say(mouth, 1, noise(1.003, WIRE_HZ))
+        await asyncio.sleep(2)
+
+    house.run(script)
+
+    last = int(np.flatnonzero(house.heard())[-1])
+    assert 0 <= house.time_of(PlaybackDrained) - house.speaker.time_of(last) <= PERIOD_S + 0.001
 
 
 def test_two_replies_play_one_after_the_other_and_only_the_last_one_drains(tmp_path: Path):
