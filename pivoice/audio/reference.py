@@ -52,7 +52,6 @@ class Reference:
         self._is_aligned = False
         self._owed = 0  # silence handed out for samples that came too late: nobody wants those any more
         self._leads_s: list[float] = []
-        self._slip = 0  # samples to be put in, or left out, by the last judgement
 
     @property
     def depth_s(self) -> float:
@@ -124,11 +123,10 @@ class Reference:
         with self._lock:
             lead_s = self._ends_s - self._queue.frames / EAR_HZ - start_s
             if self._is_aligned:
-                self._judge(lead_s, frames)
-                return self._filled(self._slipped(frames), frames)
+                return self._filled(self._slipped(frames, self._judge(lead_s, frames)), frames)
             if not self._queue.frames:
                 return np.zeros(frames, np.int16)
-            self._owed = self._slip = 0
+            self._owed = 0
             self._leads_s.clear()
             to_come = round((lead_s - EARLY_S) * EAR_HZ)
             if to_come >= frames:
@@ -148,20 +146,23 @@ class Reference:
             self.underruns += 1
         return np.concatenate([taken, np.zeros(short, np.int16)])
 
-    def _judge(self, lead_s: float, frames: int) -> None:
-        """Once in a while see whether the clocks have drifted apart by a sample, or by a step."""
+    def _judge(self, lead_s: float, frames: int) -> int:
+        """Once in a while see whether the clocks have drifted apart by a sample, or by a step.
+
+        Return how many samples are to be put in; below 0: to be left out.
+        """
         self._leads_s.append(lead_s)
         if len(self._leads_s) * frames < _JUDGED_S * EAR_HZ:
-            return
+            return 0
         self.lead_s = median(self._leads_s)
         self._leads_s.clear()
         away_s = self.lead_s - EARLY_S
         size = STEP if away_s > _EARLIER_S or away_s < -_LATER_S else 1 if abs(away_s) > _AWAY_S else 0
-        self._slip = size if away_s > 0 else -size
+        return size if away_s > 0 else -size
 
-    def _slipped(self, frames: int) -> Samples:
-        """Return the next `frames` there are, slipped where that is due."""
-        slip, self._slip = min(self._slip, frames), 0
+    def _slipped(self, frames: int, slip: int) -> Samples:
+        """Return the next `frames` there are, of which `slip` are put in."""
+        slip = min(slip, frames)
         taken = self._queue.take(frames - slip)
         if not slip or len(taken) < frames - slip:
             return taken

@@ -222,17 +222,6 @@ def test_a_microphone_that_lost_samples_finds_its_place_again():
     assert cards.leads_s() == pytest.approx(EARLY_S, abs=2 * SAMPLE_S)
 
 
-def test_a_hole_in_the_reference_is_forgotten_when_the_microphone_finds_its_place_again():
-    cards = Cards()
-    cards.play(1.0)
-
-    cards.play(3 * PERIOD_S, fills=False)
-    cards.reference.lose()
-    cards.play(1.0)
-
-    assert cards.leads_s() == pytest.approx(EARLY_S, abs=2 * SAMPLE_S)
-
-
 def test_what_a_stopped_card_held_is_not_handed_out():
     cards = Cards()
     cards.play(1.0)
