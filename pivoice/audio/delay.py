@@ -35,9 +35,6 @@ _EDGE = EAR_HZ // 40  # 25 ms; a tone that is cut short would be a click, at the
 _RISE = np.hanning(2 * _EDGE)[:_EDGE].astype(np.float32)
 SAME = EAR_HZ // 2000
 """0.5 ms, in samples: what two looks may differ by, and clocks 250 ppm apart drift between two."""
-_DRIFT_AFTER = 6 * EAR_HZ  # samples between looks that tell clocks 5 ppm apart from one
-_DRIFT_LOOKS = 16  # half a minute
-_ONE_CLOCK = 5e-6  # less than this is a single quartz
 
 
 class EchoDelay:
@@ -46,13 +43,6 @@ class EchoDelay:
     def __init__(self) -> None:
         self.lag: int | None = None
         """The delay in samples. None until two looks agreed; then what the last two that agreed said."""
-        self.drift = 0.0
-        """How much `lag` grows with every sample: speaker and microphone may have a clock each."""
-        self.looks = 0
-        """How many looks there were that agreed."""
-        self._stretch: deque[tuple[int, int]] = deque(
-            maxlen=_DRIFT_LOOKS
-        )  # looks without a jump: when, and lag
         self._near = PreRoll(capacity_s=_SPAN / EAR_HZ)
         self._far = PreRoll(capacity_s=_SPAN / EAR_HZ)
         self._active: deque[bool] = deque(maxlen=_BLOCK // _STEP)
@@ -92,16 +82,8 @@ class EchoDelay:
             return
         self._is_sure = self._last is not None and abs(lag - self._last) <= SAME
         self._last = lag
-        if not self._is_sure:
-            self._stretch.clear()
-            return
-        self.lag = lag
-        self.looks += 1
-        self._stretch.append((self._looked, lag))
-        when, lags = np.array(self._stretch, np.float64).T
-        if when[-1] - when[0] >= _DRIFT_AFTER:
-            drift = float(np.polyfit(when - when[0], lags, 1)[0])
-            self.drift = drift if abs(drift) > _ONE_CLOCK else 0.0
+        if self._is_sure:
+            self.lag = lag
 
     def _look(self) -> int | None:
         """Return the lag of the one clear peak, None when there is none."""

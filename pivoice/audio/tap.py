@@ -15,7 +15,7 @@ import numpy as np
 
 from pivoice.audio.buffers import EAR_HZ, PreRoll
 from pivoice.audio.delay import MAX_S, SAME, EchoDelay
-from pivoice.audio.pcm import Samples, to_int16
+from pivoice.audio.pcm import Samples
 
 LIBRARY = "libspeexdsp.so.1"
 STEP = EAR_HZ // 100
@@ -23,10 +23,6 @@ TAIL = EAR_HZ // 4  # 250 ms: the echo of a living room, and what the delay may 
 
 _MARGIN = EAR_HZ * 8 // 1000  # the reference stays so much earlier than its echo, as clocks drift
 _LEAST = EAR_HZ // 1000  # an echo that comes sooner than this after its reference is lost in part
-_AROUND = 8  # samples on either side from which one between two is made
-_PHASES = 64  # places between two samples: at 4 kHz, where voices end, wrong by 40 dB less than there is
-_AWAY = np.arange(-_AROUND, _AROUND) + np.arange(_PHASES)[:, None] / _PHASES
-_BETWEEN = (np.sinc(_AWAY) * np.cos(_AWAY * (np.pi / (2 * _AROUND))) ** 2).astype(np.float32)
 _MOST = EAR_HZ * 40 // 1000  # one that comes later is found, but slowly
 
 _ECHO_SET_RATE = 24  # requests, out of speex_echo.h and speex_preprocess.h of speexdsp 1.2.1
@@ -64,13 +60,9 @@ class SpeexTap:
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
         self._delay = EchoDelay()
-        self._shift = float(
-            _AROUND
-        )  # samples the reference is held back: the filter's tail begins at the echo
-        self._ahead: float | None = None  # samples the echo was late after that, at the last look
-        self._looks = 0
+        self._shift = 0  # samples the reference is held back, so that the filter's tail begins at the echo
+        self._lag: int | None = None  # the delay that the filter stands on
         self._held = PreRoll(capacity_s=MAX_S + 1.0)
-        self._held.append(np.zeros(round(MAX_S * EAR_HZ), np.int16))
         self._echo: int | None = library.speex_echo_state_init(STEP, TAIL)
         self._residual: int | None = library.speex_preprocess_state_init(STEP, EAR_HZ)
         if not self._echo or not self._residual:
@@ -101,8 +93,7 @@ class SpeexTap:
         self._delay.hear(near, far)
         self._held.append(far)
         self._align()
-        self._shift += self._delay.drift * frames
-        aligned = self._aligned(frames)
+        aligned = self._held.since(self._held.end - frames - self._shift)[:frames]
         heard = np.ascontiguousarray(near)
         out = np.empty(frames, np.int16)
         near_at, far_at, out_at = heard.ctypes.data, aligned.ctypes.data, out.ctypes.data
@@ -134,28 +125,19 @@ class SpeexTap:
         """Hold the reference back by what the echo is late.
 
         A delay that has jumped is made up for to the sample: what the filter had learned is right again, and
-        to learn it anew takes two seconds.
+        to learn it anew takes two seconds. One that drifts it follows by itself.
         """
-        if self._delay.lag is None or self._delay.looks == self._looks:
+        lag, before = self._delay.lag, self._lag
+        if lag is None or lag == before:
             return
-        self._looks = self._delay.looks
-        lag, before = self._delay.lag, self._ahead
-        if before is not None and abs(lag - self._shift - before) > SAME:
-            self._shift = lag - before
-        is_lost = self._shift < _AROUND or not _LEAST <= lag - self._shift <= _MOST
-        if before is None or is_lost:
-            self._shift = float(max(_AROUND, lag - _MARGIN))
+        self._lag = lag
+        if before is not None and abs(lag - before) > SAME:
+            self._shift += lag - before
+        wanted = max(0, lag - _MARGIN)
+        is_lost = self._shift < 0 or not _LEAST <= lag - self._shift <= _MOST
+        if wanted != self._shift and (before is None or is_lost):
+            self._shift = wanted
             self._library.speex_echo_state_reset(self._echo)  # wrong taps go more slowly than none grow
-        self._ahead = lag - self._shift
-
-    def _aligned(self, frames: int) -> Samples:
-        """Return the reference, held back by `_shift`: between its samples where two clocks differ."""
-        whole, phase = divmod(round(self._shift * _PHASES), _PHASES)
-        since = self._held.end - frames - whole
-        if not phase:
-            return self._held.since(since)[:frames]
-        around = self._held.since(since - _AROUND)[: frames + 2 * _AROUND - 1]
-        return to_int16(np.correlate(around.astype(np.float32), _BETWEEN[phase], "valid"))
 
 
 def _load() -> ctypes.CDLL:
