@@ -22,7 +22,7 @@ from pivoice.audio.resample import Resampler
 STEP = EAR_HZ // 100
 """10 ms: what the canceller works in, and what a slip is."""
 EARLY_S = 0.006  # so much before its echo a sample is handed out: what a late playback thread eats into
-CAP_S = 0.4  # the canceller looks back half a second
+CAP_S = 2.0  # a late capture thread finds all of it here: its card keeps half a second, or some periods
 _LATER_S = 0.003  # further than this from where it was laid, later or earlier, it is slipped by a whole step
 _EARLIER_S = 0.010
 _AWAY_S = 0.0005  # further than this, by a sample
@@ -85,6 +85,7 @@ class Reference:
             self._queue.append(pushed[unwanted:])
             if self._queue.frames > CAP_S * EAR_HZ:  # nobody takes it: the microphone is muted, or stuck
                 self._queue = Pieces()
+                self.breaks += self._is_aligned
                 self._is_aligned = False
 
     def _gap(self, for_s: float) -> Samples:
