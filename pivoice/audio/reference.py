@@ -23,6 +23,7 @@ STEP = EAR_HZ // 100
 """10 ms: what the canceller works in, and what a slip is."""
 EARLY_S = 0.006  # so much before its echo a sample is handed out: what a late playback thread eats into
 CAP_S = 2.0  # a late capture thread finds all of it here: its card keeps half a second, or some periods
+_LEAST_LEFT_S = 0.003  # of a speaker's period, to push the next in: a short one leaves less to be early by
 _LATER_S = 0.003  # further than this from where it was laid, later or earlier, it is slipped by a whole step
 _EARLIER_S = 0.010
 _AWAY_S = 0.0005  # further than this, by a sample
@@ -50,6 +51,7 @@ class Reference:
         self._queue = Pieces()
         self._ends_s = 0.0  # when the last sample that was pushed has sounded
         self._is_aligned = False
+        self._early_s = EARLY_S
         self._owed = 0  # silence handed out for samples that came too late: nobody wants those any more
         self._leads_s: list[float] = []
 
@@ -79,6 +81,7 @@ class Reference:
         with self._lock:
             self.breaks += has_broken
             self.is_running = True
+            self._early_s = min(EARLY_S, max(0.0, ends_s - begins_s - _LEAST_LEFT_S))
             self._ends_s = ends_s
             unwanted = min(self._owed, len(pushed))
             self._owed -= unwanted
@@ -129,7 +132,7 @@ class Reference:
                 return np.zeros(frames, np.int16)
             self._owed = 0
             self._leads_s.clear()
-            to_come = round((lead_s - EARLY_S) * EAR_HZ)
+            to_come = round((lead_s - self._early_s) * EAR_HZ)
             if to_come >= frames:
                 return np.zeros(frames, np.int16)
             self._is_aligned = True
@@ -157,7 +160,7 @@ class Reference:
             return 0
         self.lead_s = median(self._leads_s)
         self._leads_s.clear()
-        away_s = self.lead_s - EARLY_S
+        away_s = self.lead_s - self._early_s
         size = STEP if away_s > _EARLIER_S or away_s < -_LATER_S else 1 if abs(away_s) > _AWAY_S else 0
         return size if away_s > 0 else -size
 

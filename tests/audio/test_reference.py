@@ -266,5 +266,22 @@ def test_a_muted_microphone_does_not_let_it_grow_for_ever():
     assert cards.leads_s(since_s=since_s) == pytest.approx(EARLY_S, abs=2 * SAMPLE_S)
 
 
+@pytest.mark.parametrize("period_s", [0.005, 0.01, 0.02])
+def test_no_period_is_too_short_for_what_is_handed_out_early(period_s: float):
+    """The worst order: the microphone is always read just before the speaker's thread fills the card."""
+    reference, frames = Reference(), round(period_s * EAR_HZ)
+    reference.open(EAR_HZ)
+
+    for turn in range(400):
+        now_s = turn * period_s
+        if turn * frames % STEP == 0:
+            length = max(STEP, frames)
+            reference.pop(length, now_s - length / EAR_HZ)
+        reference.push(np.ones(frames, np.int16), now_s + period_s)
+
+    assert reference.underruns == 0
+    assert reference.slips == 0
+
+
 def test_a_step_is_what_the_canceller_works_in():
     assert STEP == 160
