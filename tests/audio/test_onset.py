@@ -203,8 +203,8 @@ def test_what_follows_an_onset_is_not_learned_as_echo_even_if_it_is_no_onset_its
 
 
 def test_one_who_hums_along_with_the_first_reply_makes_it_no_deafer_either():
-    mic, tap = scene(9.1)
-    hum_mic, hum_tap = scene(9.1, user_db=-23, user_s=0)
+    mic, tap = scene(7.9)
+    hum_mic, hum_tap = scene(7.9, user_db=-23, user_s=0)
     along = slice(round(5.42 * EAR_HZ), round(5.82 * EAR_HZ))
     mic[along], tap[along] = hum_mic[along], hum_tap[along]
     detector = OnsetDetector()
