@@ -26,10 +26,8 @@ CAP_S = 2.0  # a late capture thread finds all of it here: its card keeps half a
 _LEAST_LEFT_S = 0.003  # of a speaker's period, to push the next in: a short one leaves less to be early by
 _LATER_S = 0.003  # further than this from where it was laid, later or earlier, it is slipped by a whole step
 _EARLIER_S = 0.010
-_AWAY_S = 0.0005  # further than this, by a sample
-_JUDGED_S = (
-    0.5  # so long a median is judged: a sample each time is 125 ppm, more than two good clocks differ by
-)
+_AWAY_S = 0.0005  # further than this, by a sample, and twice as far, by two
+_JUDGED_S = 0.5  # so long a median is judged: a sample each time is 125 ppm, more than good clocks differ by
 
 
 class Reference:
@@ -132,7 +130,9 @@ class Reference:
                 return np.zeros(frames, np.int16)
             self._owed = 0
             self._leads_s.clear()
-            to_come = round((lead_s - self._early_s) * EAR_HZ)
+            # Where it was before, if that is near enough: the tap has learned that place, to the sample.
+            is_known = abs(self.lead_s - self._early_s) < _LATER_S
+            to_come = round((lead_s - (self.lead_s if is_known else self._early_s)) * EAR_HZ)
             if to_come >= frames:
                 return np.zeros(frames, np.int16)
             self._is_aligned = True
@@ -161,7 +161,8 @@ class Reference:
         self.lead_s = median(self._leads_s)
         self._leads_s.clear()
         away_s = self.lead_s - self._early_s
-        size = STEP if away_s > _EARLIER_S or away_s < -_LATER_S else 1 if abs(away_s) > _AWAY_S else 0
+        samples = min(2, int(abs(away_s) / _AWAY_S))
+        size = STEP if away_s > _EARLIER_S or away_s < -_LATER_S else samples
         return size if away_s > 0 else -size
 
     def _slipped(self, frames: int, slip: int) -> Samples:
@@ -170,7 +171,7 @@ class Reference:
         taken = self._queue.take(frames - slip)
         if not slip or len(taken) < frames - slip:
             return taken
-        self.slips += abs(slip) > 1
+        self.slips += abs(slip) > 2
         middle = min(frames, len(taken)) // 2
         if slip < 0:
             return np.delete(taken, np.s_[middle : middle - slip])

@@ -145,7 +145,7 @@ def test_clocks_that_drift_apart_are_followed_by_single_samples_far_between(ppm:
     assert set(steps[bent]) <= {0, 2}
 
 
-@pytest.mark.parametrize("ppm", [300.0, -300.0])
+@pytest.mark.parametrize("ppm", [500.0, -500.0])
 def test_clocks_that_drift_apart_fast_are_slipped_by_whole_steps_and_never_late(ppm: float):
     cards = Cards(ppm=ppm)
 
@@ -154,7 +154,7 @@ def test_clocks_that_drift_apart_fast_are_slipped_by_whole_steps_and_never_late(
     leads_s = cards.leads_s(since_s=10.0)
     assert leads_s.min() > 0.001
     assert leads_s.max() < 0.018
-    assert 3 <= cards.reference.slips <= 8  # 72 ms apart by now, of which 30 can be followed
+    assert 4 <= cards.reference.slips <= 14  # 120 ms apart by now, of which half can be followed
 
 
 @pytest.mark.parametrize("period", [80, 160, 320, 1600])
@@ -248,6 +248,22 @@ def test_a_speaker_that_starts_again_is_in_step_again():
     cards.play(1.0)
 
     assert cards.leads_s(since_s=3.0) == pytest.approx(EARLY_S, abs=2 * SAMPLE_S)
+
+
+@pytest.mark.parametrize("ppm", [200.0, -200.0])
+def test_a_speaker_that_starts_again_is_where_it_was_to_the_sample(ppm: float):
+    cards = Cards(ppm=ppm)
+    cards.play(20.0)
+    before_s = np.median(cards.leads_s(since_s=18.0))
+    cards.reference.stop()
+    cards.play(2.0, fills=False)
+    assert abs(before_s - EARLY_S) > 0.0005
+
+    cards.starts_s = cards.now_s + 0.0123
+    cards.pushed = 0
+    cards.play(0.5)
+
+    assert cards.leads_s(since_s=21.5) == pytest.approx(before_s, abs=3 * SAMPLE_S)
 
 
 def test_a_muted_microphone_does_not_let_it_grow_for_ever():
