@@ -113,6 +113,7 @@ def test_a_missing_second_tap_is_told_with_what_to_install(
     live(main, tmp_path, toml='[audio]\necho = "webrtc"\n')
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("mode", ["none", "half_duplex"])
 def test_what_needs_no_canceller_loads_no_library(mode: str):
     """In a process of its own: which libraries are mapped is its memory's to say."""
