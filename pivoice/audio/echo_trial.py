@@ -127,7 +127,7 @@ class EchoTrial:
             pcm.wait()
             if self._is_over.is_set():
                 return
-            begins_s = self._clock.monotonic() + pcm.delay_frames() / rate_hz
             pcm.write(sound[at : at + frames])
+            begins_s = self._clock.monotonic() + (pcm.delay_frames() - frames) / rate_hz
             self._reference.push(sound[at : at + frames], begins_s, has_broken=pcm.xruns > xruns)
             self._underruns = xruns = pcm.xruns
