@@ -94,19 +94,21 @@ def test_the_microphone_hears_what_is_said_at_the_sample_where_it_is_said(bed: B
 def test_a_microphone_with_an_echo_hears_the_speaker_later_and_softer() -> None:
     played, said = noise(0.2), noise(0.2)[::-1].copy()
     with Bed(echo_percent=25, echo_s=0.05) as bed:
-        speaker, mic = open_speaker(periods=12), open_mic()
-        start_s = bed.say(said, bed.now_s() + 0.15)
-        speaker.write(played.tobytes())  # at once: it would run dry where this thread is late
+        pcm = open_mic()
+        start_s = bed.say(said)
+        sounds = bed.frame_at("speaker", start_s) + 2400
+        with (bed.dir / "speaker.raw").open("wb") as speaker:  # what a PCM that is never late leaves there
+            speaker.seek(2 * sounds)
+            speaker.write(played.astype("<i2").tobytes())
 
-        heard = record(mic, until_s=start_s + 0.4)
+        heard = record(pcm, until_s=start_s + 0.5)
 
         first = bed.frame_at("mic", started(bed, "mic"))
-        expected = np.zeros(first + len(heard) + 4800, np.int64)
+        expected = np.zeros(first + len(heard), np.int64)
         expected[bed.frame_at("mic", start_s) :][: len(said)] += said
-        expected[bed.frame_at("speaker", started(bed, "speaker")) + 2400 :][: len(played)] += played // 4
-        assert np.array_equal(heard, np.clip(expected[first : first + len(heard)], -32768, 32767))
-        speaker.close()
-        mic.close()
+        expected[sounds + 2400 :][: len(played)] += played // 4
+        assert np.array_equal(heard, np.clip(expected[first:], -32768, 32767))
+        pcm.close()
 
 
 def test_recording_takes_as_long_as_the_sound(bed: Bed) -> None:
