@@ -131,7 +131,7 @@ class WebrtcStage:
         is_deaf = not self._is_warm or start_s < self._deaf_until_s
         is_active = _power(far) > ACTIVE
         self._active_s += _STEP_S * int(np.count_nonzero(is_active))
-        is_onset = self._onset.hear(near, ear, is_reply=is_reply and not is_deaf)
+        is_onset = self._onset.hear(near, ear, is_reply=is_reply and self._is_warm)
         self._onsets += is_onset
         if is_reply:
             powers = _power(left)
