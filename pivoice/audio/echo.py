@@ -93,6 +93,7 @@ class WebrtcStage:
             if not self._tap or self._tap.delay_s is None
             else round(1000 * self._tap.delay_s),
             "lead_ms": round(1000 * reference.lead_s, 1),
+            "depth_ms": round(1000 * reference.depth_s, 1),
             "slips": reference.slips,
             "underruns": reference.underruns,
             "breaks": reference.breaks,

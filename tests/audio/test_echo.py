@@ -274,3 +274,5 @@ def test_status_tells_how_well_it_cancels():
     assert isinstance(status["return_loss_db"], float) and status["return_loss_db"] > 25
     assert status["delay_ms"] == pytest.approx(86, abs=2)  # the reference is 6 ms early
     assert status["slips"] == 0
+    house.reference.push(far[:PERIOD], house.at / EAR_HZ)
+    assert house.stage.status()["depth_ms"] == 20 - 6  # what came too late for the last period is not kept
