@@ -34,7 +34,7 @@ GATE = (32768 * from_db(-50)) ** 2  # residues are at -58 to -45 dBFS, and speec
 GATE_HOLD_S = 0.2
 BROKEN_S = 1.0  # a jump of the delay leaks for 0.5-2 s, most of it after 0.2-0.6 s
 _STEP_S = STEP / EAR_HZ
-_SMOOTH = 0.998  # per step: the echo return loss of the last 5 s
+_SMOOTH = 0.998  # by period: the echo return loss of the last 10 s, at 20 ms
 
 
 class WebrtcStage:
