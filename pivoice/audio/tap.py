@@ -63,6 +63,7 @@ class SpeexTap:
         self._shift = 0  # samples the reference is held back, so that the filter's tail begins at the echo
         self._lag: int | None = None  # the delay that the filter stands on
         self._held = PreRoll(capacity_s=MAX_S + 1.0)
+        self._held.append(np.zeros(round((MAX_S + 1.0) * EAR_HZ), np.int16))  # C reads whatever it is told to
         self._echo: int | None = library.speex_echo_state_init(STEP, TAIL)
         self._residual: int | None = library.speex_preprocess_state_init(STEP, EAR_HZ)
         if not self._echo or not self._residual:
