@@ -61,6 +61,7 @@ __all__ = [
 ]
 
 _Section = TypeVar("_Section", bound="DataclassInstance")
+_AT_FAULT = object()
 
 DEFAULT_PATH = "/etc/pivoice/pivoice.toml"
 
@@ -162,9 +163,9 @@ def _settings(section: type, prefix: str) -> Iterator[Setting]:
 def _grafted(section: _Section, asked: _Section, path: Sequence[str]) -> _Section:
     """Return `section` with the one field at `path` taken from `asked`."""
     name, *rest = path
-    given = getattr(asked, name)
+    given, had = getattr(asked, name), getattr(section, name)
     if rest:
-        given = _grafted(getattr(section, name), given, rest)
+        given = {**had, **given} if isinstance(had, dict) else _grafted(had, given, rest)
     return dataclasses.replace(section, **{name: given})
 
 
@@ -181,17 +182,27 @@ def _section(section: type[_Section], table: dict[str, Any], prefix: str, faults
                 values[name] = _section(typing.cast(type, hint), value, key + ".", faults)
             else:
                 faults.append(Fault(key, f"is a section; write [{key}] and its settings below it"))
-        else:
-            try:
-                if isinstance(value, float) and not math.isfinite(value):
-                    raise msgspec.ValidationError
-                if isinstance(value, str) and "\0" in value:
-                    raise msgspec.ValidationError
-                values[name] = msgspec.convert(value, hint, strict=True)
-            except msgspec.ValidationError:
-                told = "what is there" if key in MAY_HOLD_A_KEY else repr(value)[:80]
-                faults.append(Fault(key, f"{told} is not allowed; it must be {_allowed(hint)}"))
+        elif typing.get_origin(hint) is dict and isinstance(value, dict):
+            kind = typing.get_args(hint)[1]
+            items = {each: _value(f"{key}.{each}", value[each], kind, faults) for each in value}
+            values[name] = {each: item for each, item in items.items() if item is not _AT_FAULT}
+        elif (one := _value(key, value, hint, faults)) is not _AT_FAULT:
+            values[name] = one
     return section(**values)
+
+
+def _value(key: str, value: object, hint: Any, faults: list[Fault]) -> object:
+    """Return what `value` is as `hint` says; `_AT_FAULT` when it is not allowed, which is told."""
+    try:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise msgspec.ValidationError
+        if isinstance(value, str) and "\0" in value:
+            raise msgspec.ValidationError
+        return msgspec.convert(value, hint, strict=True)
+    except msgspec.ValidationError:
+        told = "what is there" if key in MAY_HOLD_A_KEY else repr(value)[:80]
+        faults.append(Fault(key, f"{told} is not allowed; it must be {_allowed(hint)}"))
+        return _AT_FAULT
 
 
 def _did_you_mean(name: str, prefix: str) -> str:
@@ -214,6 +225,8 @@ def _allowed(hint: Any) -> str:
         return _allowed(kind)
     if origin is Literal:
         return "one of " + ", ".join(f'"{choice}"' for choice in typing.get_args(hint))
+    if origin is dict:
+        return f"a table, each {_allowed(typing.get_args(hint)[1])}"
     if origin is list:
         return f"a list, each {_allowed(typing.get_args(hint)[0])}"
     if origin is Annotated:

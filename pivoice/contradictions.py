@@ -5,6 +5,7 @@ PURE. Never shows what may hold a key: addresses and paths are named, not quoted
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 from pivoice.errors import Fault
 
 if TYPE_CHECKING:
-    from pivoice.config import AgentConfig, Config, PanelConfig
+    from pivoice.config import AgentConfig, Config, PanelConfig, WakeConfig
 
 DEFAULT_MIN_SILENCE_MS = 1000  # the server's schema, for whichever of the two is unset
 DEFAULT_MAX_SILENCE_MS = 3000
@@ -26,8 +27,7 @@ def contradictions(config: Config) -> Iterator[Fault]:
     """Yield what no single field can know."""
     yield from _addresses(config.agent)
     yield from _agent_contradictions(config.agent)
-    if config.wake.engine != "none" and not config.wake.models:
-        yield Fault("wake.models", '[] is empty; name a model, or set wake.engine = "none"')
+    yield from _wake_contradictions(config.wake)
     yield from _pin_contradictions(config.panel)
 
 
@@ -94,6 +94,29 @@ def _agent_contradictions(agent: AgentConfig) -> Iterator[Fault]:
                 )
     if agent.delete_recordings and agent.token_url:
         yield Fault("agent.delete_recordings", "needs the API key on the device; remove token_url, or this")
+
+
+def _wake_contradictions(wake: WakeConfig) -> Iterator[Fault]:
+    if wake.near_misses_dir and not wake.near_misses_dir.startswith("/"):
+        yield Fault("wake.near_misses_dir", f"{wake.near_misses_dir!r} must be a path from /")
+    if wake.engine == "none":
+        return
+    if not wake.models:
+        yield Fault("wake.models", '[] is empty; name a model, or set wake.engine = "none"')
+        return
+    for name in wake.thresholds:
+        if name not in wake.called:
+            near = difflib.get_close_matches(_bare(name), wake.called, 1) or wake.called[:1]
+            meant = f"did you mean {near[0]}? " if near else ""
+            problem = (
+                f"{name!r} is not one of wake.models; {meant}There are {', '.join(wake.called) or 'none'}"
+            )
+            yield Fault("wake.thresholds", problem)
+
+
+def _bare(name: str) -> str:
+    """Return how a model's threshold is spelled, of what somebody may have written."""
+    return name.rpartition("/")[2].removesuffix(".onnx").lower().replace(" ", "_").replace("-", "_")
 
 
 def _pin_contradictions(panel: PanelConfig) -> Iterator[Fault]:

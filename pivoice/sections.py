@@ -15,9 +15,11 @@ from msgspec import Meta
 Pin = Annotated[int, Meta(ge=0, le=27)]  # BCM numbers on the 40-pin header
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+Threshold = Annotated[float, Meta(gt=0, lt=1)]
 Language = Literal[
     "en", "es", "de", "fr", "pt", "it", "tr", "nl", "sv", "no", "da", "fi", "hi", "vi", "ar", "he", "ja", "zh"
 ]
+_MODEL_FILES = (".onnx", ".tflite", ".json")
 MAX_KEYTERM_CHARS = 50  # the server ignores longer ones without a word
 
 
@@ -131,13 +133,38 @@ class WakeConfig:
     """What listens for the wake word; "none" leaves the button."""
     models: list[Annotated[str, Meta(min_length=1)]] = field(default_factory=lambda: ["hey_jarvis"])
     """Wake words: bundled names (hey_jarvis, alexa, hey_mycroft, hey_rhasspy) or paths of .onnx files."""
-    threshold: Annotated[float, Meta(gt=0, lt=1)] = 0.5
+    threshold: Threshold = 0.5
     """Score that counts as the wake word; higher misses more and wakes less by mistake."""
+    thresholds: dict[str, Threshold] = field(default_factory=dict)
+    """Those of single models, by name ({ hey_jarvis = 0.6 }; a path is named as its file, without the
+    ending); the others have threshold. `pivoice tune` finds them."""
+    consecutive_blocks: Annotated[int, Meta(ge=1, le=5)] = 1
+    """Blocks of 80 ms in a row at the threshold that make a wake word; each above 1 costs 80 ms. 2 suits
+    rooms with a television: what wakes by mistake is often a single one."""
     refractory_s: Annotated[float, Meta(ge=0, le=60)] = 2.0
     """Seconds after a wake word in which no other is taken; it must also have fallen below
     threshold / 2."""
     preroll_ms: Annotated[int, Meta(ge=0, le=2000)] = 300
     """ms from before the wake decision that reach the agent."""
+    save_near_misses: Annotated[int, Meta(ge=0, le=1000)] = 0
+    """How many recordings (3 s, 90 kB each) to keep of what nearly was the wake word, to tune by; 0 keeps
+    none. They hold what was said in the room; they stay on the device, readable to the service alone."""
+    near_misses_dir: str = ""
+    """Directory of those recordings; "" is near-misses in $STATE_DIRECTORY, or in ~/.local/state/pivoice."""
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """What the models are called, in scores and in `thresholds`, in their order."""
+        names: list[str] = []
+        for model in dict.fromkeys(self.models):
+            is_path = "/" in model or model.endswith(_MODEL_FILES)
+            short = model.rpartition("/")[2].rpartition(".")[0] if is_path else model
+            names.append(model if not short or short in names else short)
+        return tuple(names)
+
+    def threshold_of(self, called: str) -> float:
+        """Return the score that counts as the wake word of one model."""
+        return self.thresholds.get(called, self.threshold)
 
 
 @dataclass(frozen=True)

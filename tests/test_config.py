@@ -102,6 +102,12 @@ def test_an_unknown_setting_is_answered_with_the_one_meant(text: str, key: str, 
         ("[agent]\nledger_file = 'ledger.json'", "agent.ledger_file"),
         ("[agent]\nrest_url = 'wss://example.invalid'", "agent.rest_url"),
         ("[wake]\nmodels = []", "wake.models"),
+        ("[wake]\nnear_misses_dir = 'near'", "wake.near_misses_dir"),
+        ("[wake]\nsave_near_misses = 1001", "wake.save_near_misses"),
+        ("[wake]\nconsecutive_blocks = 0", "wake.consecutive_blocks"),
+        ("[wake]\nthresholds = 0.5", "wake.thresholds"),
+        ("[wake.thresholds]\nhey_jarvis = 1.0", "wake.thresholds.hey_jarvis"),
+        ("[wake.thresholds]\nhey_jarvis = nan", "wake.thresholds.hey_jarvis"),
         ("[panel]\nred_pin = 5", "panel.red_pin"),
         ("[panel]\nbutton_pin = 27", "panel"),
         ("[audio]\necho = 'speex'", "audio.echo"),
@@ -135,6 +141,53 @@ def test_what_the_server_would_refuse_or_ignore_is_refused_here(text: str, key: 
     assert told.startswith(f"agent.{key}")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "[wake.thresholds]\nhey_jarvi = 0.5",
+            "'hey_jarvi' is not one of wake.models; did you mean hey_jarvis?",
+        ),
+        (
+            "[wake]\nmodels = ['alexa', '/etc/hey_pi.onnx']\n[wake.thresholds]\n'/etc/hey_pi.onnx' = 0.5",
+            "did you mean hey_pi? There are alexa, hey_pi",
+        ),
+    ],
+)
+def test_a_threshold_for_no_model_is_answered_with_the_one_meant(text: str, said: str):
+    assert said in faults_of(text)["wake.thresholds"]
+
+
+def test_each_model_has_its_own_threshold_or_that_of_all():
+    wake = config.parse(
+        """
+        [wake]
+        models = ["alexa", "/etc/a/hey_pi.onnx", "/etc/b/hey_pi.onnx", "hey_pi.v2.onnx"]
+        threshold = 0.4
+        [wake.thresholds]
+        hey_pi = 0.7
+        "hey_pi.v2" = 0.8
+        """
+    ).wake
+
+    assert wake.called == ("alexa", "hey_pi", "/etc/b/hey_pi.onnx", "hey_pi.v2")
+    assert [wake.threshold_of(name) for name in wake.called] == [0.4, 0.7, 0.4, 0.8]
+
+
+def test_with_the_button_alone_thresholds_may_stay_in_the_file():
+    assert config.parse(
+        '[wake]\nengine = "none"\nmodels = []\n[wake.thresholds]\nhey_jarvis = 0.6'
+    ).wake.thresholds
+
+
+def test_one_threshold_is_changed_and_the_others_kept():
+    given = config.parse("[wake]\nmodels = ['alexa', 'hey_jarvis']\n[wake.thresholds]\nalexa = 0.6")
+
+    changed = config.changed(given, "wake.thresholds.hey_jarvis", 0.7)
+
+    assert changed.wake.thresholds == {"alexa": 0.6, "hey_jarvis": 0.7}
+
+
 def test_one_setting_is_changed_and_every_other_kept():
     given = config.parse(
         "[agent]\nvoice = 'alba'\n[agent.turn_detection]\nvad_threshold = 0.3\n[audio]\ngain_db = 6"
@@ -155,6 +208,8 @@ def test_one_setting_is_changed_and_every_other_kept():
         ("volume", 40, "did you mean agent.volume?"),
         ("", 40, "no such setting"),
         ("agent", 40, "is a section"),
+        ("wake.thresholds.hey_jarvis", 2, "it must be a number above 0 and below 1"),
+        ("wake.thresholds.hey", 0.5, "did you mean hey_jarvis?"),
         ("agent.turn_detection.min_silence_ms", 2000, "must be less than max_silence_ms (1500)"),
     ],
 )

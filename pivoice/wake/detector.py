@@ -1,13 +1,12 @@
-"""What hears the wake word, the table of what implements it, and the policy that decides on scores.
+"""What hears the wake word, and the table of what implements it.
 
 A `Detector` belongs to one thread at a time (the capture thread) and holds no opinion: it gives scores.
-`WakePolicy` is PURE: times are given to it, so that the same rule runs live, simulated and over a recording.
+What decides on them is in policy.py.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
 from typing import Protocol, cast
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from pivoice.config import WakeConfig
 from pivoice.wake.models import find_model
+from pivoice.wake.policy import WakePolicy
 
 __all__ = ["ENGINES", "RATE_HZ", "Detector", "Samples", "WakePolicy", "find_model", "open_detector"]
 
@@ -62,33 +62,3 @@ def open_detector(config: WakeConfig) -> Detector | None:
     module, _, name = ENGINES[config.engine].partition(":")
     engine = getattr(importlib.import_module(module), name)
     return cast(Detector, engine(tuple(config.models)))
-
-
-class WakePolicy:
-    """Decides when scores are a wake word. PURE.
-
-    A model fires when its score reaches `threshold`, at least `refractory_s` after the last
-    decision of any model, and only if it fell below half the threshold since it last counted:
-    one utterance, which stays above the threshold for 0.7 s, is one decision.
-    """
-
-    def __init__(self, *, threshold: float, refractory_s: float) -> None:
-        self._threshold = threshold
-        self._refractory_s = refractory_s
-        self._decided_s: float | None = None
-        # models that were above the threshold at the last decision, and did not fall below half of it since
-        self._spent: set[str] = set()
-
-    def decide(self, scores: Mapping[str, float], now_s: float) -> tuple[str, float] | None:
-        """Return the model that was heard and its score, or None. `now_s` never goes backwards."""
-        self._spent = {model for model in self._spent if scores.get(model, 0.0) >= self._threshold / 2}
-        if self._decided_s is not None and now_s - self._decided_s < self._refractory_s:
-            return None
-        over = {model: score for model, score in scores.items() if score >= self._threshold}
-        fresh = over.keys() - self._spent
-        if not fresh:
-            return None
-        best = max(sorted(fresh), key=lambda model: over[model])
-        self._spent |= over.keys()
-        self._decided_s = now_s
-        return best, over[best]
