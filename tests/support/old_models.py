@@ -13,7 +13,7 @@ VERSION = "0.4.0"
 
 
 def old_models() -> Path:
-    """Return the directory of that version's .onnx files: melspectrogram, embedding_model, hey_jarvis_v0.1, ...
+    """Return the directory of its .onnx files: melspectrogram, embedding_model, hey_jarvis_v0.1, ...
 
     Raises:
         FileNotFoundError: they were not fetched yet; the message tells how.

@@ -38,6 +38,25 @@ def speech_directory() -> Path:
     return Path(os.environ.get("PIVOICE_SPEECH") or Path(sys.prefix) / "share" / "pivoice" / "speech")
 
 
+def speech_names(beginning: str) -> tuple[str, ...]:
+    """Return the names that begin so, sorted. There are:
+
+    - wake_jarvis_00 to _09, and wake_alexa_, wake_mycroft_, wake_rhasspy_ and wake_nabu_ likewise: wake
+      words by ten speakers; `facts["word"]` is the model's name;
+    - near_charles_00, near_jared_03, ...: twenty sentences that come near a wake word, by four of them;
+    - user_... and agent_...: what is said in the tests' conversations.
+
+    Raises:
+        FileNotFoundError: nothing was made yet, or nothing begins so; the message tells how.
+    """
+    path = speech_directory() / "names"
+    known = path.read_text().split() if path.exists() else []
+    names = tuple(name for name in known if name.startswith(beginning))
+    if not names:
+        raise FileNotFoundError(f"no speech {beginning}* in {path}; make it with ./scripts/setup test")
+    return names
+
+
 def load_speech(name: str) -> Speech:
     """Return the speech of that name, such as "user_wake".
 
