@@ -129,8 +129,9 @@ class AudioConfig:
 
 @dataclass(frozen=True)
 class WakeConfig:
-    engine: Literal["openwakeword", "none"] = "openwakeword"
-    """What listens for the wake word; "none" leaves the button."""
+    engine: Literal["openwakeword", "micro", "none"] = "openwakeword"
+    """What listens for the wake word; "micro" is pymicro-wakeword (installed apart; its own models); "none"
+    leaves the button."""
     models: list[Annotated[str, Meta(min_length=1)]] = field(default_factory=lambda: ["hey_jarvis"])
     """Wake words: bundled names (hey_jarvis, alexa, hey_mycroft, hey_rhasspy) or paths of .onnx files."""
     threshold: Threshold = 0.5
