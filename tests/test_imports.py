@@ -13,9 +13,11 @@ LOWER = {"pivoice", "errors", "clock", "config", "turn.events"}
 
 WRAPPED = {
     "alsaaudio": {"audio/alsa.py"},
-    "ctypes": {"audio/alsa.py", "audio/tap.py"},
+    "ctypes": {"audio/alsa.py", "audio/tap.py", "wake/tflite.py"},
     "pywebrtc_audio": {"audio/echo.py"},
     "samplerate": {"audio/resample.py", "agent/simulated_voice.py"},
+    "pymicro_features": {"wake/micro.py"},
+    "pymicro_wakeword": set(),
     "onnxruntime": {"wake/openwakeword.py"},
     "gpiozero": {"panel/gpio.py"},
     "systemd": {"service.py"},

@@ -25,6 +25,7 @@ RATE_HZ = 16000
 
 ENGINES = {
     "openwakeword": "pivoice.wake.openwakeword:OpenWakeWordDetector",
+    "micro": "pivoice.wake.micro:MicroDetector",
     "simulated": "pivoice.wake.simulated:SimulatedDetector",
 }
 """Each is called with the model names, as the configuration spells them."""

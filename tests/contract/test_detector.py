@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pivoice.wake.detector import RATE_HZ, Detector, Samples
+from pivoice.wake.micro import MicroDetector
 from pivoice.wake.openwakeword import OpenWakeWordDetector
 from pivoice.wake.simulated import SimulatedDetector, Word
 from tests.support.speech import load_speech
@@ -30,10 +31,12 @@ def scores(detector: Detector, sound: Samples) -> list[float]:
     return [detector.score(block)[detector.models[0]] for block in blocks]
 
 
-@pytest.fixture(params=["openwakeword", "simulated"])
+@pytest.fixture(params=["openwakeword", "micro", "simulated"])
 def make(request: pytest.FixtureRequest) -> MakeDetector:
     if request.param == "openwakeword":
         return lambda: OpenWakeWordDetector(["hey_jarvis"])
+    if request.param == "micro":
+        return lambda: MicroDetector(["hey_jarvis"])
     return lambda: SimulatedDetector(["hey_jarvis"], loud_lsb=3000)
 
 

@@ -41,9 +41,9 @@ def speech_directory() -> Path:
 def speech_names(beginning: str) -> tuple[str, ...]:
     """Return the names that begin so, sorted. There are:
 
-    - wake_jarvis_00 to _09, and wake_alexa_, wake_mycroft_, wake_rhasspy_ and wake_nabu_ likewise: wake
-      words by ten speakers; `facts["word"]` is the model's name;
-    - near_charles_00, near_jared_03, ...: twenty sentences that come near a wake word, by four of them;
+    - wake_jarvis_00 to _09, and wake_alexa_, wake_mycroft_ and wake_rhasspy_ likewise: wake words by ten
+      speakers; `facts["word"]` is the model's name;
+    - near_charles_00, near_jared_03, ...: sentences that come near a wake word, by four of them;
     - user_... and agent_...: what is said in the tests' conversations.
 
     Raises:
