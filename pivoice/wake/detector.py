@@ -36,6 +36,8 @@ class Detector(Protocol):
 
     block_frames: int
     """How many 16 kHz samples `score` takes, exactly."""
+    memory_blocks: int | None
+    """A score hears so many blocks, its own the last, and nothing before. None: all it ever heard."""
     models: tuple[str, ...]
     """The names under which scores are given."""
 
@@ -45,10 +47,22 @@ class Detector(Protocol):
         `block` is `block_frames` int16 samples, and goes on where the last one ended.
         """
 
+    def replay(self, sound: Samples) -> None:
+        """Hear `sound`, whole blocks (or none) whose scores nobody wants: cheaper than `score`.
+
+        What is remembered afterwards is, to the last bit, as if each block had been scored.
+        """
+
     def reset(self) -> None:
         """Forget everything heard, as if the room had been quiet: after a gap in the sound.
 
         Cheap, and the same every time; the blocks that follow score low until a word is spoken.
+        """
+
+    def twin(self) -> Detector:
+        """Return another ear for the same words, which has heard nothing yet. Weights are shared.
+
+        For another thread, if need be: neither notices what the other hears.
         """
 
 

@@ -16,7 +16,9 @@ from pivoice.errors import ConfigError, Fault
 KEY = "wake.models"
 """The setting that every fault here is about."""
 
-_INSTALL = "pip install --no-deps openwakeword==0.5.1"
+INSTALL = "pip install --no-deps openwakeword==0.5.1"
+"""What gives the models, whatever is there now."""
+
 # In the package, but not wake words: the front end, a voice detector, and two command models of other shapes.
 _NOT_WAKE_WORDS = frozenset({"melspectrogram", "embedding_model", "silero_vad", "timer", "weather"})
 _VERSION = re.compile(r"_v\d+(\.\d+)*$")  # hey_jarvis_v0.1 is called hey_jarvis
@@ -75,7 +77,7 @@ def bundled_directory() -> Path:
     spec = importlib.util.find_spec("openwakeword")
     if spec is None or not spec.submodule_search_locations:
         raise fault(
-            f'the package openwakeword, which holds the models, is not installed; run "{_INSTALL}", '
+            f'the package openwakeword, which holds the models, is not installed; run "{INSTALL}", '
             'or set wake.engine = "none" for the button alone',
             key="wake.engine",
         )
@@ -84,7 +86,7 @@ def bundled_directory() -> Path:
         if not (directory / needed).is_file():
             # 0.6.0 downloads its models at run time; a daemon must not
             raise fault(
-                f'openwakeword has no {needed} in {directory}; run "{_INSTALL}", which has its models inside'
+                f'openwakeword has no {needed} in {directory}; run "{INSTALL}", which has its models inside'
             )
     return directory
 

@@ -1,18 +1,20 @@
-"""Runs openwakeword's models on onnxruntime, with buffers of our own instead of the package's code.
+"""Runs openwakeword's models as a stream, in numpy alone, with exactly the package's scores.
 
-Owns the sliding windows: samples -> mel rows -> embeddings -> one score per wake word. Made on any
-thread, then used by one (the capture thread). Never imports openwakeword, never downloads, never
-writes to stderr (onnxruntime would).
+Owns what was heard of one microphone: 30 ms of sound, the rows that the embedding looks back on, and the last
+16 embeddings. Made on any thread, then used by one (the capture thread); `twin` makes another ear that
+shares the weights. Never imports openwakeword or onnxruntime, never downloads.
 
-    1280 samples (80 ms), 480 older ones before them -> 8 mel rows   (melspectrogram.onnx)
-    the last 76 mel rows                             -> 1 embedding  (embedding_model.onnx)
-    the last 16 embeddings (2 s of sound in all)     -> 1 score      (one head per wake word)
+    1280 samples (80 ms), 480 older ones before them -> 8 mel rows   (mel.py)
+    8 mel rows, 68 older ones in the network's state -> 1 embedding  (embedding.py)
+    the last 16 embeddings (2 s of sound in all)     -> 1 score      (graph.py; one head per wake word)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -21,16 +23,24 @@ from numpy.typing import NDArray
 from pivoice.errors import ConfigError, Fault
 from pivoice.wake import models
 from pivoice.wake.detector import Samples
+from pivoice.wake.embedding import EMBEDDING_SIZE, Convolution, EmbeddingStream
+from pivoice.wake.front_end_files import UnknownNetworkError, read_embedding, read_mel_filter
+from pivoice.wake.graph import CannotRunError, Program
+from pivoice.wake.mel import BLOCK_FRAMES, MelFilter, MelStream
+from pivoice.wake.onnx_file import Graph, NotAModelError, Value, read_model
 
-BLOCK_FRAMES = 1280
-_CARRIED_FRAMES = 480  # a 400-sample window every 160 samples needs this much of the past for 8 rows a block
-_MEL_ROWS, _MEL_BANDS, _NEW_ROWS = 76, 32, 8
-_EMBEDDINGS, _EMBEDDING_SIZE = 16, 96
-_HEAD_SHAPE = [1, _EMBEDDINGS, _EMBEDDING_SIZE]
+__all__ = ["BLOCK_FRAMES", "MEMORY_BLOCKS", "OpenWakeWordDetector"]
 
-# The windows of a detector that has heard nothing must look like a quiet room. Zeros do not: alexa and
-# hey_mycroft score 1.0 on them; the package's loud random noise woke once in 120 resets (measured).
-_QUIET_BLOCKS = 30  # more than the 26 that reach into a score
+MEMORY_BLOCKS = 26
+"""A score is of 16 embeddings, each of 76 rows (9.5 blocks), and their first rows hear 30 ms of one more."""
+
+_EMBEDDINGS = 16
+_HEAD_SHAPE = (1, _EMBEDDINGS, EMBEDDING_SIZE)
+_KEPT_EMBEDDINGS = 64  # a window of 16 slides over them, and starts anew every 49 blocks
+
+# What an ear that has heard nothing remembers must be a quiet room. Zeros are not: alexa and hey_mycroft
+# score 1.0 on them; the package's loud random noise woke once in 120 resets (measured).
+_QUIET_BLOCKS = 30  # more than a score remembers
 _QUIET_LSB = 20
 _QUIET_SEED = 80
 
@@ -45,73 +55,99 @@ class OpenWakeWordDetector:
     """
 
     block_frames = BLOCK_FRAMES
+    memory_blocks: int | None = MEMORY_BLOCKS
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._front_end = _FrontEnd()
-        self._heads = _load_all(names, self._front_end.embeddings)
-        self.models: tuple[str, ...] = tuple(self._heads)
+        front_end = _load_front_end()
+        self._hear_with(front_end, _load_heads(names, front_end.quiet.embeddings))
 
     def score(self, block: Samples) -> dict[str, float]:
         # Floats in [-1, 1] would score about 0 for ever, without an error.
         assert block.dtype == np.int16 and block.shape == (BLOCK_FRAMES,), (
             f"a block is {BLOCK_FRAMES} int16 samples, not {block.dtype} {block.shape}"
         )
-        self._front_end.hear(block)
-        return {name: head.score(self._front_end.embeddings) for name, head in self._heads.items()}
+        embeddings = self._ear.hear(block)
+        return {name: head.score(embeddings) for name, head in self._heads.items()}
+
+    def replay(self, sound: Samples) -> None:
+        # Block by block, though several at once would take a sixth less: BLAS adds in another order then, and
+        # a score after a replay is to be the same number as without the gap before it.
+        assert sound.dtype == np.int16 and sound.ndim == 1 and len(sound) % BLOCK_FRAMES == 0, (
+            f"a replay is whole blocks of {BLOCK_FRAMES} int16 samples, not {sound.dtype} {sound.shape}"
+        )
+        for block in sound.reshape(-1, BLOCK_FRAMES):
+            self._ear.hear(block)
 
     def reset(self) -> None:
-        self._front_end.reset()
+        self._ear.restore(self._front_end.quiet)
+
+    def twin(self) -> OpenWakeWordDetector:
+        other = object.__new__(type(self))
+        other._hear_with(self._front_end, self._heads)
+        return other
+
+    def _hear_with(self, front_end: _FrontEnd, heads: Mapping[str, _Head]) -> None:
+        self._front_end = front_end
+        self._heads = heads
+        self.models: tuple[str, ...] = tuple(heads)
+        self._ear = _Ear(front_end.mel, front_end.layers)
+        self._ear.restore(front_end.quiet)
 
 
+@dataclass(frozen=True)
+class _Memory:
+    """All that an ear remembers."""
+
+    sound: NDArray[np.float64]
+    rows: tuple[Array, ...]
+    embeddings: Array
+
+
+class _Ear:
+    """Sound to embeddings: what all wake words share. One thread."""
+
+    def __init__(self, mel: MelFilter, layers: Sequence[Convolution]) -> None:
+        self._mel = MelStream(mel)
+        self._stream = EmbeddingStream(layers)
+        self._embeddings: Array = np.zeros((1, _KEPT_EMBEDDINGS, EMBEDDING_SIZE), np.float32)
+        self._end = _EMBEDDINGS
+
+    def hear(self, block: Samples) -> Array:
+        """Return the last 16 embeddings, 1 x 16 x 96, oldest first: what a head looks at."""
+        self._mel.hear(block, self._stream.rows)
+        kept = self._embeddings[0]
+        if self._end == _KEPT_EMBEDDINGS:
+            kept[:_EMBEDDINGS] = kept[-_EMBEDDINGS:]
+            self._end = _EMBEDDINGS
+        kept[self._end] = self._stream.advance()
+        self._end += 1
+        return self._embeddings[:, self._end - _EMBEDDINGS : self._end]
+
+    def memory(self) -> _Memory:
+        """Return a copy of all that it remembers, for `restore`: of this or of another ear."""
+        last = self._embeddings[:, self._end - _EMBEDDINGS : self._end].copy()
+        return _Memory(self._mel.state(), self._stream.state(), last)
+
+    def restore(self, memory: _Memory) -> None:
+        """Go on as if what led to `memory` had been heard."""
+        self._mel.restore(memory.sound)
+        self._stream.restore(memory.rows)
+        self._end = _EMBEDDINGS
+        self._embeddings[:, : self._end] = memory.embeddings
+
+
+@dataclass(frozen=True)
 class _FrontEnd:
-    """Sound to embeddings: the part that all wake words share."""
+    """What the ears of one detector and its twins share."""
 
-    def __init__(self) -> None:
-        mel_path, embedding_path = models.front_end_models()
-        self._mel = _Network(mel_path)
-        self._embedding = _Network(embedding_path)
-        self._samples: Array = np.zeros((1, _CARRIED_FRAMES + BLOCK_FRAMES), np.float32)
-        self._rows: Array = np.ones((1, _MEL_ROWS, _MEL_BANDS, 1), np.float32)
-        self.embeddings: Array = np.zeros((1, _EMBEDDINGS, _EMBEDDING_SIZE), np.float32)
-        """The last 16, oldest first: what a head looks at. Overwritten by `hear`."""
-        noise = np.random.RandomState(
-            _QUIET_SEED
-        )  # the generator whose stream numpy promises never to change
-        for _ in range(_QUIET_BLOCKS):
-            self.hear(noise.randint(-_QUIET_LSB, _QUIET_LSB + 1, BLOCK_FRAMES).astype(np.int16))
-        self._quiet = (self._samples.copy(), self._rows.copy(), self.embeddings.copy())
-
-    def hear(self, block: Samples) -> None:
-        """Slide every window on by one block."""
-        samples, rows, embeddings = self._samples[0], self._rows[0, :, :, 0], self.embeddings[0]
-        samples[:_CARRIED_FRAMES] = samples[BLOCK_FRAMES:]
-        samples[_CARRIED_FRAMES:] = block
-        rows[:-_NEW_ROWS] = rows[_NEW_ROWS:]
-        # /10 + 2 brings this file's decibels to the scale that the embedding was trained on
-        rows[-_NEW_ROWS:] = self._mel.run(self._samples).reshape(_NEW_ROWS, _MEL_BANDS) / 10 + 2
-        embeddings[:-1] = embeddings[1:]
-        embeddings[-1] = self._embedding.run(self._rows).reshape(_EMBEDDING_SIZE)
-
-    def reset(self) -> None:
-        self._samples[:], self._rows[:], self.embeddings[:] = self._quiet
-
-
-class _Network:
-    """One .onnx file, loaded: one input, one output that matters."""
-
-    def __init__(self, path: Path) -> None:
-        """Raises ConfigError when the file is not a model that onnxruntime can run."""
-        self._session = _open_session(path)
-        self.inputs = [(each.name, each.type, list(each.shape)) for each in self._session.get_inputs()]
-        self._input_name = self.inputs[0][0]
-
-    def run(self, array: Array) -> Array:
-        result: Array = self._session.run(None, {self._input_name: array})[0]
-        return result
+    mel: MelFilter
+    layers: tuple[Convolution, ...]
+    quiet: _Memory
+    """That of an ear which has heard a quiet room."""
 
 
 class _Head:
-    """One wake word. Input names differ from head to head; the shape does not."""
+    """One wake word. Input names differ from head to head; the shape does not. Any thread."""
 
     def __init__(self, path: Path, quiet: Array) -> None:
         """`quiet` is what a quiet room looks like: it is scored once, to see that a score comes out.
@@ -119,31 +155,53 @@ class _Head:
         Raises:
             ConfigError: the file is not a model, or not one of this kind.
         """
-        self._network = _Network(path)
-        found = "; ".join(f"{kind} {shape}" for _, kind, shape in self._network.inputs)
-        shapes = [shape for _, _, shape in self._network.inputs]
-        if [_as_head_shape(shape) for shape in shapes] != [_HEAD_SHAPE] or "tensor(float)" not in found:
+        graph = _read(path)
+        if len(graph.inputs) != 1 or not _is_head_input(graph.inputs[0]):
+            found = "; ".join(_describe(value) for value in graph.inputs)
             raise models.fault(
                 f"{path} is a model, but not an openwakeword head: its input is {found}, "
-                f"expected tensor(float) {_HEAD_SHAPE}"
+                f"expected float32 {list(_HEAD_SHAPE)}"
             )
-        output = self._network.run(quiet)
-        if output.size != 1 or not 0.0 <= float(output.flat[0]) <= 1.0:
+        self._input_name = graph.inputs[0].name
+        try:
+            self._program = Program(graph, {self._input_name: _HEAD_SHAPE})
+        except CannotRunError as error:
+            raise models.fault(f"{path} {error}") from error
+        output = self._program.run({self._input_name: quiet})[0]
+        if output.size != 1 or not 0.0 <= float(output.item()) <= 1.0:
+            found = str(output.tolist())[:80]
             raise models.fault(
-                f"{path} is a model, but not an openwakeword head: its output is {output.tolist()}, "
+                f"{path} is a model, but not an openwakeword head: its output is {found}, "
                 "expected one score from 0 to 1"
             )
 
     def score(self, embeddings: Array) -> float:
-        return float(self._network.run(embeddings).flat[0])
+        return float(self._program.run({self._input_name: embeddings})[0].item())
 
 
-def _as_head_shape(shape: list[Any]) -> list[Any]:
-    """Take a batch size left open ("batch", None) for the 1 it will be."""
-    return [1, *shape[1:]] if shape and not isinstance(shape[0], int) else shape
+def _load_front_end() -> _FrontEnd:
+    mel_path, embedding_path = models.front_end_models()
+    path = mel_path
+    try:
+        mel = read_mel_filter(_read(path))
+        path = embedding_path
+        layers = read_embedding(_read(path))
+    except UnknownNetworkError as error:
+        raise models.fault(
+            f"{path} is not the {path.stem} that pivoice runs, of openwakeword 0.4 or 0.5: {error}; "
+            f'run "{models.INSTALL}"',
+            key="wake.engine",
+        ) from error
+    ear = _Ear(mel, layers)
+    # Not numpy.random, which costs 6 MB and is needed for nothing else.
+    noise = np.frombuffer(Random(_QUIET_SEED).randbytes(_QUIET_BLOCKS * BLOCK_FRAMES), np.uint8)
+    quiet = (noise % (2 * _QUIET_LSB + 1)).astype(np.int16) - np.int16(_QUIET_LSB)
+    for block in quiet.reshape(-1, BLOCK_FRAMES):
+        ear.hear(block)
+    return _FrontEnd(mel, layers, ear.memory())
 
 
-def _load_all(names: Sequence[str], quiet: Array) -> dict[str, _Head]:
+def _load_heads(names: Sequence[str], quiet: Array) -> dict[str, _Head]:
     """Return the heads of `names`, by what each is called: its own name, or its file's without the ending."""
     heads: dict[str, _Head] = {}
     faults: list[Fault] = []
@@ -161,43 +219,30 @@ def _load_all(names: Sequence[str], quiet: Array) -> dict[str, _Head]:
     return heads
 
 
-def _open_session(path: Path) -> Any:
-    """Return an onnxruntime session that computes on the calling thread alone, silently."""
-    runtime = _import_runtime()
-    options = runtime.SessionOptions()
-    # onnxruntime's own threads spin while they wait for work: 44-63 ms of CPU per paced block (measured).
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    options.enable_cpu_mem_arena = False  # the windows are small; an arena only holds memory
-    options.log_severity_level = 4
+def _read(path: Path) -> Graph:
     try:
-        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except _session_errors() as error:
-        reason = str(error).rpartition("failed:")[2].strip()
+        return read_model(path)
+    except (NotAModelError, OSError) as error:
+        reason = f" ({error})" if isinstance(error, NotAModelError) else ""
         raise models.fault(
             f"{path} {models.describe_content(path)}; expected an ONNX model of one wake word, "
-            f"such as openwakeword's hey_jarvis_v0.1.onnx (onnxruntime: {reason})"
+            f"such as openwakeword's hey_jarvis_v0.1.onnx{reason}"
         ) from error
 
 
-def _import_runtime() -> Any:
-    try:
-        import onnxruntime  # here, so that "button only" needs neither the package nor its memory
-    except ImportError as error:
-        raise models.fault(
-            f"onnxruntime, which runs the wake words, cannot be imported ({error}); "
-            'run "pip install onnxruntime", or set wake.engine = "none" for the button alone',
-            key="wake.engine",
-        ) from error
-    onnxruntime.set_default_logger_severity(4)  # fatal only: its warnings go to stderr, unasked
-    return onnxruntime
-
-
-def _session_errors() -> tuple[type[Exception], ...]:
-    """Return what onnxruntime raises for a file it cannot use: a dozen classes without a common base."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    return tuple(
-        each for each in vars(state).values() if isinstance(each, type) and issubclass(each, Exception)
+def _is_head_input(value: Value) -> bool:
+    """Take a size left open, as the batch's often is, for what it will be."""
+    sizes = value.shape or ()
+    return (
+        value.dtype == np.float32
+        and len(sizes) == len(_HEAD_SHAPE)
+        and all(
+            found in (wanted, None) or isinstance(found, str)
+            for found, wanted in zip(sizes, _HEAD_SHAPE, strict=True)
+        )
     )
+
+
+def _describe(value: Value) -> str:
+    shape: Any = "of no declared shape" if value.shape is None else list(value.shape)
+    return f"{value.dtype} {shape}"

@@ -27,7 +27,7 @@ class Word:
 
 
 class SimulatedDetector:
-    """Scores each block by `words` (positions count from the first sample scored) and by loudness.
+    """Scores each block by `words` (positions count from the first sample heard) and by loudness.
 
     A block whose loudest sample reaches `loud_lsb` scores `loud_score` for the first model. Everything
     else scores `quiet_score`. A reset forgets sound, not position.
@@ -43,12 +43,17 @@ class SimulatedDetector:
         loud_lsb: int | None = None,
         loud_score: float = 0.9,
         quiet_score: float = 0.001,
+        memory_blocks: int | None = None,
     ) -> None:
         self.models = tuple(models)
+        self.memory_blocks = memory_blocks
+        """What it claims: nothing it scores depends on more than the block itself and where that is."""
         self.words = list(words)
         """May be added to while running, by the thread that scores."""
         self.position = 0
-        """Samples scored so far."""
+        """Samples scored or replayed so far."""
+        self.replayed = 0
+        """Those of them that were replayed."""
         self.resets = 0
         self._loud_lsb = loud_lsb
         self._loud_score = loud_score
@@ -68,5 +73,23 @@ class SimulatedDetector:
             scores[self.models[0]] = max(scores[self.models[0]], self._loud_score)
         return scores
 
+    def replay(self, sound: Samples) -> None:
+        assert sound.dtype == np.int16 and sound.ndim == 1 and len(sound) % BLOCK_FRAMES == 0, (
+            f"a replay is whole blocks of {BLOCK_FRAMES} int16 samples, not {sound.dtype} {sound.shape}"
+        )
+        self.position += len(sound)
+        self.replayed += len(sound)
+
     def reset(self) -> None:
         self.resets += 1
+
+    def twin(self) -> SimulatedDetector:
+        """Return one of the same script, at its beginning."""
+        return SimulatedDetector(
+            self.models,
+            words=self.words,
+            loud_lsb=self._loud_lsb,
+            loud_score=self._loud_score,
+            quiet_score=self._quiet_score,
+            memory_blocks=self.memory_blocks,
+        )

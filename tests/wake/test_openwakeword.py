@@ -192,7 +192,7 @@ def test_a_model_of_another_shape_is_refused_with_both_shapes(name: str) -> None
     sentence = refusal(str(path))
 
     assert f"{path} is a model, but not an openwakeword head" in sentence
-    assert "expected tensor(float) [1, 16, 96]" in sentence
+    assert "expected float32 [1, 16, 96]" in sentence
 
 
 def test_every_bad_model_is_reported_at_once(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_every_bad_model_is_reported_at_once(tmp_path: Path) -> None:
 def test_the_package_itself_is_never_imported_and_nothing_is_printed() -> None:
     code = (
         "import sys; from pivoice.wake.openwakeword import OpenWakeWordDetector as D; D(['hey_jarvis']);"
-        "sys.exit(bool({'openwakeword', 'sklearn', 'scipy'} & set(sys.modules)))"
+        "sys.exit(bool({'openwakeword', 'onnxruntime', 'sklearn', 'scipy'} & set(sys.modules)))"
     )
 
     done = subprocess.run(
@@ -215,20 +215,3 @@ def test_the_package_itself_is_never_imported_and_nothing_is_printed() -> None:
     )
 
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-
-
-def test_without_onnxruntime_the_owner_is_told_the_next_step() -> None:
-    code = (
-        "import sys; sys.modules['onnxruntime'] = None\n"
-        "from pivoice.errors import ConfigError\n"
-        "from pivoice.wake.openwakeword import OpenWakeWordDetector\n"
-        "try: OpenWakeWordDetector(['hey_jarvis'])\n"
-        "except ConfigError as error: print(error)"
-    )
-
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
-    )
-
-    assert done.stdout.startswith("wake.engine: onnxruntime")
-    assert 'run "pip install onnxruntime"' in done.stdout
