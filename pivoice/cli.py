@@ -12,7 +12,7 @@ import json
 import os
 import select
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pivoice import __version__
@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         help="also speak for five seconds and measure what comes back (stop the service before)",
     )
     doctor.add_argument("--json", action="store_true", help="print one JSON object, when all is done")
+    _add_tune_arguments(verb("tune", _tune, "Find the wake word's threshold, by your voice and your room."))
     ctl = verb("ctl", _ctl, "Talk to the running daemon.")
     ctl.add_argument("command", choices=_COMMANDS, metavar="COMMAND", help=", ".join(_COMMANDS))
     ctl.add_argument(
@@ -92,6 +93,47 @@ def _parser() -> argparse.ArgumentParser:
     simulate = verb("simulate-agent", _simulate_agent, "Run a local agent to talk to.", configured=False)
     simulated_options.add_arguments(simulate)
     return parser
+
+
+def _add_tune_arguments(tune: argparse.ArgumentParser) -> None:
+    tune.description = (
+        "Listens to you (stop the service before) or reads recordings, says what each threshold would have "
+        "missed and where it would have woken by mistake, and proposes one."
+    )
+    tune.add_argument("--model", metavar="NAME", help="only this one of several wake words")
+    tune.add_argument(
+        "--times", type=_whole(1, 100), default=10, help="how often to ask for the wake word (default: 10)"
+    )
+    tune.add_argument(
+        "--seconds",
+        type=_whole(0, 3600),
+        default=60,
+        help="how long to listen to everything else, 0: not at all (default: 60)",
+    )
+    tune.add_argument(
+        "--positives",
+        nargs="+",
+        default=[],
+        metavar="WAV",
+        help="instead of listening: recordings, each of one wake word (16-bit, any rate)",
+    )
+    tune.add_argument(
+        "--negatives", nargs="+", default=[], metavar="WAV", help="with them: recordings of anything else"
+    )
+    tune.add_argument(
+        "--write", action="store_true", help="write what is proposed into the configuration, without asking"
+    )
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    """Return what reads a whole number within bounds."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
+        return int(text)
+
+    return read
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -183,6 +225,44 @@ def _doctor(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(doctor.report(patient, findings), indent=2))
     return 0 if is_well(findings) else 1
+
+
+def _tune(options: argparse.Namespace) -> int:
+    import logging
+
+    from pivoice import config, service
+
+    service.limit_threads()  # before numpy comes in
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    from pivoice import tune
+    from pivoice.clock import SystemClock
+    from pivoice.wake.detector import open_detector
+
+    path = config.find_path(options.config)
+    settings = config.load(path)
+    positives, negatives = [
+        [Path(file) for file in files] for files in (options.positives, options.negatives)
+    ]
+    if negatives and not positives:
+        raise PivoiceError(
+            "--negatives alone do not say what is missed; add --positives, recordings of the word"
+        )
+    models = tune.models_to_tune(settings, options.model, by_files=bool(positives))
+    try:
+        detector = open_detector(settings.wake)
+    except ConfigError as error:
+        error.path = error.path or path
+        raise
+    assert detector is not None, "engine none was refused above"
+    terminal = tune.Terminal()
+    tuning = tune.Tuning(
+        settings, detector, SystemClock(), terminal, models, times=options.times, noise_s=options.seconds
+    )
+    try:
+        proposals = tuning.from_files(positives, negatives) if positives else tuning.live()
+        return 0 if tune.conclude(tuning, proposals, path, write=options.write) else 1
+    finally:
+        terminal.wipe()
 
 
 def _ctl(options: argparse.Namespace) -> int:

@@ -148,7 +148,7 @@ class WakeConfig:
     preroll_ms: Annotated[int, Meta(ge=0, le=2000)] = 300
     """ms from before the wake decision that reach the agent."""
     save_near_misses: Annotated[int, Meta(ge=0, le=1000)] = 0
-    """How many recordings (3 s, 90 kB each) to keep of what nearly was the wake word, to tune by; 0 keeps
+    """How many recordings (2.6 s, 83 kB each) to keep of what nearly was the wake word, to tune by; 0 keeps
     none. They hold what was said in the room; they stay on the device, readable to the service alone."""
     near_misses_dir: str = ""
     """Directory of those recordings; "" is near-misses in $STATE_DIRECTORY, or in ~/.local/state/pivoice."""

@@ -5,6 +5,7 @@ Every count is a count of decisions of the daemon's own `WakePolicy`, over score
 The proposal. A missed word is said again; a device that wakes by itself is switched off: so a false wake
 weighs as three missed words. Of the thresholds with the least weight the middle one is proposed, which is
 as far from the softest word as from the loudest noise: ten words and a minute are a small sample of either.
+What is in force stays, though, where it does as well with 0.1 to spare on both sides.
 Thresholds below 0.3 are proposed only where none above does as well: in 1.5 hours of strangers' speech and
 music scores came to 0.27 (hey_jarvis, measured 2026-07), and a minute cannot show that.
 """
@@ -22,6 +23,7 @@ GRID = tuple(round(0.05 * step, 2) for step in range(2, 19))
 """What is tried: 0.10, 0.15 ... 0.90."""
 UNPROVEN = 0.3
 _FALSE_WAKE_WEIGHT = 3
+_TO_SPARE = 0.1
 _FEW = 5
 
 Scored = tuple[float, Mapping[str, float]]
@@ -72,7 +74,13 @@ class Proposal:
 def propose(model: str, words: Sequence[Take], noise: Sequence[Take], wake: WakeConfig) -> Proposal:
     """Return which threshold `model` should have, by takes of its word and takes of anything else."""
     rows = tuple(_row(model, words, noise, wake, threshold) for threshold in GRID)
+    in_force = _row(model, words, noise, wake, wake.threshold_of(model))
     best = _best(rows) if words and rows[0].missed < len(words) else None
+    if best and in_force.threshold >= UNPROVEN:
+        around = (in_force.threshold - _TO_SPARE, in_force.threshold + _TO_SPARE)
+        nearby = [in_force, *(_row(model, words, noise, wake, threshold) for threshold in around)]
+        if all(row.weight == best.weight for row in nearby):
+            best = in_force
     noise_s = sum(take.duration_s for take in noise)
     return Proposal(
         model=model,
@@ -82,7 +90,7 @@ def propose(model: str, words: Sequence[Take], noise: Sequence[Take], wake: Wake
         noise_peak=max((peak_of(take, model, wake) for take in noise), default=0.0),
         rows=rows,
         threshold=best.threshold if best else None,
-        in_force=_row(model, words, noise, wake, wake.threshold_of(model)),
+        in_force=in_force,
         remarks=tuple(_remarks(best, rows, len(words), noise_s, wake)) if best else (),
     )
 
@@ -132,7 +140,7 @@ def _best(rows: Sequence[Row]) -> Row:
 
 def _remarks(best: Row, rows: Sequence[Row], words: int, noise_s: float, wake: WakeConfig) -> Iterator[str]:
     if best.weight:
-        yield from _trade(rows, words)
+        yield from _trade(best, rows, words)
     if best.false_wakes and wake.consecutive_blocks == 1:
         yield "wake.consecutive_blocks = 2 may keep such noise out, at 80 ms a wake word; tune again with it"
     if best.threshold < UNPROVEN:
@@ -146,20 +154,20 @@ def _remarks(best: Row, rows: Sequence[Row], words: int, noise_s: float, wake: W
         yield "without any noise to compare with, false wakes are unknown"
 
 
-def _trade(rows: Sequence[Row], words: int) -> Iterator[str]:
+def _trade(best: Row, rows: Sequence[Row], words: int) -> Iterator[str]:
     """Say what can be had instead, where not everything can."""
     fewest = min(row.missed for row in rows)
     surest = max((row for row in rows if row.missed == fewest), key=lambda row: row.threshold)
     quiet = min((row for row in rows if not row.false_wakes), key=lambda row: row.threshold, default=None)
-    if surest.false_wakes:
+    if fewest:
+        yield f"{fewest} of {words} would have been missed at any threshold"
+    if surest.missed < best.missed:
         missing = f"{fewest} of {words}" if fewest else "none"
         false_wakes = counted(surest.false_wakes, "false wake")
         yield f"at {surest.threshold:.2f} it would have missed {missing}, with {false_wakes}"
-    elif fewest:
-        yield f"{fewest} of {words} would have been missed at any threshold"
     if quiet is None:
         yield "no threshold keeps all of that noise out"
-    elif quiet.missed > fewest:
+    elif best.false_wakes:
         missing = f"{quiet.missed} of {words}"
         yield f"from {quiet.threshold:.2f} on no noise would have woken it, with {missing} missed"
 

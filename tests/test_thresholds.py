@@ -35,18 +35,26 @@ def proposed(
 @pytest.mark.parametrize(
     ("peaks", "noise", "threshold"),
     [
-        ([0.99] * 10, [0.02], 0.60),  # above what a minute cannot show, the middle of 0.30 ... 0.90
+        ([0.99] * 10, [0.02], 0.50),  # what is in force does as well
+        ([0.62] * 10, [0.02], 0.50),
         ([0.99] * 10, [0.52], 0.75),  # a loud room: the middle of 0.55 ... 0.90
-        ([0.62] * 10, [0.02], 0.45),  # a soft voice
+        ([0.57] * 10, [0.02], 0.45),  # a soft voice; a minute shows nothing of what is below 0.30
         ([0.42] * 10, [0.02], 0.35),
         ([0.22] * 10, [0.02], 0.15),  # nothing above 0.3 would do
-        ([0.99] * 9 + [0.04], [0.02], 0.60),  # one that was mumbled does not pull the others down
+        ([0.99] * 9 + [0.04], [0.02], 0.50),  # one that was mumbled does not pull the others down
     ],
 )
 def test_the_threshold_lies_midway_between_the_softest_word_and_the_loudest_noise(
     peaks: list[float], noise: list[float], threshold: float
 ):
     assert proposed(peaks, noise).threshold == threshold
+
+
+def test_what_is_in_force_stays_only_with_something_to_spare():
+    def with_threshold(threshold: float) -> float | None:
+        return proposed([0.99] * 10, [0.32], WakeConfig(threshold=threshold)).threshold
+
+    assert [with_threshold(each) for each in (0.1, 0.4, 0.52, 0.85, 0.95)] == [0.65, 0.65, 0.52, 0.85, 0.65]
 
 
 def test_where_both_cannot_be_had_a_false_wake_weighs_as_three_missed_words():

@@ -33,7 +33,8 @@ Samples = NDArray[np.int16]
 
 RATE_HZ = 16000
 BEFORE_S = 2.0  # as far as a score looks back
-AFTER_S = 0.8  # the gate holds open for 1 s after the last sound: until then there are scores
+AFTER_S = 0.6  # the gate is open for 1 s after the last sound, and a score peaks 0.1 s after the word
+LATE_S = 2.0  # the ring holds 5 s
 _BLOCK = round(BLOCK_S * RATE_HZ)
 _WAITING = 4  # clips that a disk which stalls may keep waiting; then the newest is lost
 _NAME = re.compile(r"(\d{6,})-[0-9T]+-.*\.wav(\.new)?")
@@ -74,11 +75,13 @@ class NearMisses:
         """Take one block's scores; return what is to be kept now, its last sample at most `position`.
 
         `position`: of the block's end. `decided`: the policy made a wake word of it. While the gate is
-        closed there are no scores: call it with {}, or not at all (what is due then comes late, and the
-        sound may be gone).
+        closed there are no scores: call it with {}, or not at all. What would be due so late that the sound
+        may be gone is forgotten.
         """
         if position - self._position > _BLOCK:  # a hole: nothing was scored, the room was quiet
             self._is_known = position < self._silent_until
+            if self._peak and position > self._peak.stop + round(LATE_S * RATE_HZ):
+                self._peak = None
         self._position = position
         model = max(sorted(scores), key=self._share(scores), default="")
         share = self._share(scores)(model) if model else 0.0
@@ -117,6 +120,8 @@ class ClipStore:
 
     def keep(self, clip: Clip, samples: Samples) -> None:
         """Have `samples` (the store's from now on) written. Any thread; returns at once, never raises."""
+        if not len(samples):
+            return
         with self._lock:
             if len(self._waiting) == _WAITING:
                 logger.debug("! a near miss is lost: the disk does not keep up")

@@ -24,15 +24,18 @@ BLOCK, RATE_HZ = 1280, 16_000
 NEVER = [0.0] * 30
 
 
-def clips(scores: Sequence[float | None], wake: WakeConfig | None = None, *, start: int = 100) -> list[Clip]:
-    """Return what is kept of one model's scores, block by block; None: the gate was closed."""
+def clips(
+    scores: Sequence[float | None], wake: WakeConfig | None = None, *, start: int = 100, is_told: bool = False
+) -> list[Clip]:
+    """Return what is kept of one model's scores, block by block; None: the gate was closed, which the
+    watcher may or may not be told."""
     wake = wake or WakeConfig()
     policy, watcher = policy_of(wake), NearMisses(wake.threshold_of, refractory_s=wake.refractory_s)
     kept = []
     for block, score in enumerate(scores, start):
         position = (block + 1) * BLOCK
         if score is None:
-            clip = watcher.hear({}, position, decided=False)
+            clip = watcher.hear({}, position, decided=False) if is_told else None
         else:
             hit = policy.decide({"word": score}, position / RATE_HZ)
             clip = watcher.hear({"word": score}, position, decided=hit is not None)
@@ -51,7 +54,7 @@ def test_what_comes_near_is_kept_once_around_its_peak():
     (clip,) = clips([0.0, 0.3, 0.4, 0.3, *NEVER])
 
     assert (clip.model, clip.score, block_of(clip)) == ("word", 0.4, 2)
-    assert clip.stop - clip.start == round(2.8 * RATE_HZ)
+    assert clip.stop - clip.start == round(2.6 * RATE_HZ)
 
 
 @pytest.mark.parametrize("score", [0.0, 0.1, 0.249])
@@ -77,10 +80,21 @@ def test_two_attempts_are_two_recordings():
     assert [block_of(clip) for clip in clips([0.4, *NEVER, 0.3, *NEVER])] == [0, 31]
 
 
-def test_an_attempt_after_a_closed_gate_is_kept_also_after_a_wake_word():
-    taken = clips([0.9, 0.9, *[None] * 60, 0.4, *[None] * 20])
+@pytest.mark.parametrize("is_told", [True, False])
+def test_an_attempt_after_a_closed_gate_is_kept_also_after_a_wake_word(is_told: bool):
+    taken = clips([0.9, 0.9, *[None] * 60, 0.4, *NEVER], is_told=is_told)
 
     assert [block_of(clip) for clip in taken] == [62]
+
+
+@pytest.mark.parametrize(("quiet_s", "kept"), [(0.5, 1), (2.0, 1), (4.0, 0)])
+def test_what_comes_due_while_nobody_scores_is_kept_while_its_sound_is_there(quiet_s: float, kept: int):
+    watcher = NearMisses(lambda _: 0.5, refractory_s=2.0)
+    watcher.hear({"word": 0.4}, 100 * BLOCK, decided=False)
+
+    found = watcher.hear({"word": 0.0}, 100 * BLOCK + round((0.5 + quiet_s) * RATE_HZ), decided=False)
+
+    assert (found is not None) == bool(kept)
 
 
 def test_each_model_is_near_its_own_threshold():
@@ -186,6 +200,14 @@ def test_a_disk_that_cannot_be_written_is_told_once(tmp_path: Path, caplog: pyte
 
     (told,) = [record.getMessage() for record in caplog.records]
     assert str(store.directory) in told and "wake.near_misses_dir" in told
+
+
+def test_sound_that_is_gone_is_not_kept(tmp_path: Path):
+    store = ClipStore(tmp_path, most=1)
+
+    store.keep(clip(), np.zeros(0, np.int16))
+
+    assert stored(store) == []
 
 
 def test_a_full_disk_leaves_no_half_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
