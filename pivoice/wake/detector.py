@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from pivoice.config import WakeConfig
 from pivoice.wake.models import find_model
-from pivoice.wake.policy import WakePolicy
 
-__all__ = ["ENGINES", "RATE_HZ", "Detector", "Samples", "WakePolicy", "find_model", "open_detector"]
+__all__ = ["ENGINES", "RATE_HZ", "Detector", "Samples", "find_model", "open_detector"]
 
 Samples = NDArray[np.int16]
 
