@@ -20,7 +20,7 @@ import numpy as np
 
 from pivoice.wake.fusion import fuse_normalizations
 from pivoice.wake.onnx_file import Graph, Node, Value
-from pivoice.wake.operators import MAKERS, OPSETS, SHAPES_ONLY, Array, Call, CannotRunError, Function
+from pivoice.wake.operators import MAKERS, OPSETS, SHAPES_ONLY, Array, Call, CannotRunError, Function, shown
 
 __all__ = ["CannotRunError", "Program"]
 
@@ -122,7 +122,7 @@ class _Builder:
             except _WRONG as error:
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
                 raise CannotRunError(
-                    f"cannot be run: its operator {node.op[:40]} failed ({reason[:200]})"
+                    f"cannot be run: its operator {shown(node.op)} failed ({reason[:200]})"
                 ) from error
         outputs = tuple(value.name for value in graph.outputs)
         self.found = {name: self._look_up(name)[0] for name in outputs}
@@ -197,7 +197,7 @@ class _Builder:
             if not name:
                 continue
             if several and at >= len(examples):
-                raise CannotRunError(f"cannot be run: its operator {node.op[:40]} has too many outputs")
+                raise CannotRunError(f"cannot be run: its operator {shown(node.op)} has too many outputs")
             self._learn(name, examples[at] if several else examples, constant=fixed)
             if several and not fixed:
                 self._steps.append((itemgetter(at), (node.outputs,), name))
@@ -251,7 +251,7 @@ def _needed(steps: Sequence[_Step], outputs: Sequence[str]) -> list[_Step]:
 def _unknown_operators(graph: Graph) -> Iterator[str]:
     for node in graph.nodes:
         if node.domain or (node.op not in MAKERS and node.op != "If"):
-            yield f"{node.domain}.{node.op}"[:60] if node.domain else node.op[:60]
+            yield shown(f"{node.domain}.{node.op}" if node.domain else node.op)
         for meaning in node.attributes.values():
             if isinstance(meaning, Graph):
                 yield from _unknown_operators(meaning)

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 from pivoice.wake.operators import arithmetic, arrangement, products, quantised, recurrent, reductions
 from pivoice.wake.operators.arrangement import SHAPES_ONLY
-from pivoice.wake.operators.call import Array, Call, CannotRunError, Function, Maker
+from pivoice.wake.operators.call import Array, Call, CannotRunError, Function, Maker, shown
 
-__all__ = ["MAKERS", "OPSETS", "SHAPES_ONLY", "Array", "Call", "CannotRunError", "Function", "Maker"]
+__all__ = ["MAKERS", "OPSETS", "SHAPES_ONLY", "Array", "Call", "CannotRunError", "Function", "Maker", "shown"]
 
 MAKERS: Mapping[str, Maker] = {
     **arithmetic.MAKERS,

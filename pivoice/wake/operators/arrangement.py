@@ -221,8 +221,11 @@ def _size(call: Call) -> Function:
 def _same(call: Call) -> Function:
     if len([name for name in call.node.outputs if name]) > 1:
         raise call.fault("has more than one output, which pivoice does not run")
-    for at in range(1, len(call.inputs)):  # Dropout's ratio, and whether this is training
-        call.take(at)
+    if call.node.op == "Dropout":
+        call.take(1)  # how much it would drop
+        training = call.take(2)
+        if training is not None and training.any():
+            raise call.fault("was exported while training, and drops at random; call model.eval() before")
     return lambda x: x
 
 

@@ -29,6 +29,11 @@ class CannotRunError(NotAModelError):
     """The file is a model, but not one that pivoice runs. Its text is why, as the end of a sentence."""
 
 
+def shown(name: str) -> str:
+    """Return a name from a file as it may be shown: short, and without what steers a terminal."""
+    return name[:60] if name.isprintable() else ascii(name[:60])
+
+
 class Call:
     """One operator in its place in a graph: its attributes, and what its inputs look like."""
 
@@ -112,4 +117,4 @@ class Call:
 
     def fault(self, problem: str) -> CannotRunError:
         """Return the error that this operator `problem`."""
-        return CannotRunError(f"cannot be run: its operator {self.node.op[:40]} {problem}")
+        return CannotRunError(f"cannot be run: its operator {shown(self.node.op)} {problem}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +79,7 @@ def _attention(call: Call) -> Function:
     """Weigh values by how well their keys meet each query: torch's attention from version 23 on."""
     if any(call.has(at) for at in (4, 5, 6)) or len([name for name in call.node.outputs if name]) > 1:
         raise call.fault("keeps keys and values of the past, which pivoice does not run")
-    call.refuse(softcap=0.0)
+    call.refuse(softcap=0.0, left_window_size=-1, right_window_size=-1)
     examples = [call.example(at) for at in (0, 1, 2)]
     if any(each.ndim not in (3, 4) or each.ndim != examples[0].ndim for each in examples):
         raise call.fault(f"is given shapes {[each.shape for each in examples]}")
@@ -233,10 +235,9 @@ def _max_pool(call: Call) -> Function:
     if len([name for name in call.node.outputs if name]) > 1:
         raise call.fault("has more than one output, which pivoice does not run")
     windows = windows_of(call, tuple(call.attribute("kernel_shape", ())))
-    axes = tuple(range(2, 2 + len(windows.kernel)))
     dtype = call.example(0).dtype
     lowest = -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
-    return lambda x: np.maximum.reduce(windows.view(windows.padded(x, lowest)), axis=axes)
+    return lambda x: _over_kernel(np.maximum, windows, windows.padded(x, lowest))
 
 
 def _average_pool(call: Call) -> Function:
@@ -244,10 +245,16 @@ def _average_pool(call: Call) -> Function:
     with_edges = bool(call.attribute("count_include_pad", 0))
     if with_edges and call.attribute("ceil_mode", 0):
         raise call.fault("has ceil_mode with count_include_pad, which pivoice does not run")
-    axes = tuple(range(2, 2 + len(windows.kernel)))
     ones = np.ones((1, 1, *windows.sizes), call.example(0).dtype)
-    counts = np.add.reduce(windows.view(windows.padded(ones, float(with_edges))), axis=axes)
-    return lambda x: np.add.reduce(windows.view(windows.padded(x, 0)), axis=axes) / counts
+    counts = _over_kernel(np.add, windows, windows.padded(ones, float(with_edges)))
+    return lambda x: _over_kernel(np.add, windows, windows.padded(x, 0)) / counts
+
+
+def _over_kernel(function: Callable[[Array, Array], Array], windows: Windows, wide: Array) -> Array:
+    """Fold all places of a kernel into one. numpy's own reduction takes ten times as long on such a view."""
+    view = windows.view(wide)
+    places = (view[(slice(None), slice(None), *place)] for place in np.ndindex(windows.kernel))
+    return functools.reduce(function, places)
 
 
 def _global_pool(call: Call) -> Function:
