@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pivoice import config
@@ -74,6 +74,7 @@ def test_however_it_is_written_one_line_changes(before: str, after: str):
     assert with_threshold(before, "hey_jarvis", 0.6) == after
 
 
+@settings(deadline=None)
 @given(name=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), value=st.floats(0.01, 0.99))
 def test_a_model_of_any_name_is_written_and_written_again(name: str, value: float):
     once = with_threshold("[wake]\nthreshold = 0.4\n", name, value)

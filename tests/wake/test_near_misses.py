@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pivoice.config import WakeConfig
@@ -118,6 +118,7 @@ def test_a_gap_in_the_sound_forgets_what_was_about_to_be_kept():
     assert all(watcher.hear({"word": 0.0}, n * BLOCK, decided=False) is None for n in range(101, 140))
 
 
+@settings(deadline=None)
 @given(scores=st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=150), blocks=st.integers(1, 3))
 def test_whatever_is_heard_no_recording_holds_a_decision_at_its_peak_and_no_two_begin_within_their_wait(
     scores: list[float | None], blocks: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pivoice.config import WakeConfig
@@ -117,6 +117,7 @@ def test_hours_into_the_sound_blocks_are_still_in_a_row() -> None:
 SCORES = st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=120)
 
 
+@settings(deadline=None)
 @given(
     scores=SCORES,
     threshold=st.floats(0.05, 0.95),
@@ -136,6 +137,7 @@ def test_two_decisions_are_never_closer_than_the_refractory_time_nor_without_qui
         assert any(score is None or score < threshold / 2 for score in scores[before:after])
 
 
+@settings(deadline=None)
 @given(scores=SCORES, threshold=st.floats(0.05, 0.95))
 def test_more_blocks_in_a_row_never_wake_earlier_nor_where_fewer_would_not(
     scores: list[float | None], threshold: float
@@ -148,6 +150,7 @@ def test_more_blocks_in_a_row_never_wake_earlier_nor_where_fewer_would_not(
     assert first == sorted(first)
 
 
+@settings(deadline=None)
 @given(scores=st.lists(st.floats(0, 1), max_size=60))
 def test_models_that_share_no_blocks_decide_as_each_would_alone(scores: list[float]) -> None:
     alone = decisions(list(scores), refractory_s=0.0)
