@@ -24,18 +24,18 @@ from pivoice.audio.gate import HalfDuplexGate
 from pivoice.audio.playback import Mouth
 from pivoice.audio.reference import Reference
 from pivoice.audio.stage import STAGES, open_stage
+from pivoice.audio.wake_ear import Listening
 from pivoice.clock import Clock, SystemClock
 from pivoice.commands import ARGUMENTS, commands_for
 from pivoice.config import Config, changed
 from pivoice.control import Command, Control
-from pivoice.fitting import choose_echo, deadlines, open_detectors
+from pivoice.fitting import choose_echo, deadlines, open_listening
 from pivoice.latency import Latencies
 from pivoice.panel.panel import NoPanel, Panel, open_panel
 from pivoice.tools.builtin import end_conversation_tool, get_time_tool
 from pivoice.tools.registry import Registry
 from pivoice.turn import actions, events
 from pivoice.turn.machine import State, Turn
-from pivoice.wake.detector import Detector, WakePolicy
 
 logger = logging.getLogger(__name__)
 
@@ -58,17 +58,16 @@ class Daemon:
         key: str,
         clock: Clock | None = None,
         today: Callable[[], date] = date.today,
-        detectors: tuple[Detector | None, Detector | None] | None = None,
+        listening: Listening | None = None,
         ledger: Path | None = None,
         is_muted: bool = False,
         commands: Mapping[str, Command] | None = None,
     ) -> None:
-        """`detectors`: see `open_detectors`, which is called without. `ledger`: None keeps it in memory.
+        """`listening`: see `open_listening`, which is called without. `ledger`: None keeps it in memory.
         `commands`: more of them for the control socket."""
         self.config = config
         self._clock = clock or SystemClock()
         self.echo = choose_echo(config)
-        near, far = detectors or open_detectors(config)
         self.turn = Turn(deadlines(config), half_duplex=self.echo.mode == "half_duplex")
         spoken = SpokenRing()
         gate = None if self.echo.mode == "none" else HalfDuplexGate()
@@ -78,10 +77,8 @@ class Daemon:
         self.uplink = Uplink(capacity_s=UPLINK_S + config.wake.preroll_ms / 1000)
         self.ears = Ears(
             audio=config.audio,
-            wake=config.wake,
-            detector=near,
-            far_detector=far,
-            policy=WakePolicy(threshold=config.wake.threshold, refractory_s=config.wake.refractory_s),
+            preroll_ms=config.wake.preroll_ms,
+            listening=listening or open_listening(config, {}),
             uplink=self.uplink,
             echo=open_stage(self.echo.mode, reference, gate) if reference and gate else None,
             **room,

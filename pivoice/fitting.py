@@ -6,13 +6,18 @@ Any thread; keeps nothing.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pivoice.audio import stage
 from pivoice.audio.cards import Card, cancels_itself, card_of
+from pivoice.audio.wake_ear import Listening
 from pivoice.config import AudioConfig, Config
 from pivoice.turn.machine import Deadlines
 from pivoice.wake.detector import Detector, open_detector
+from pivoice.wake.gate import EnergyGate
+from pivoice.wake.near_misses import NearMisses, open_clip_store
+from pivoice.wake.policy import policy_of
 
 CANCELLER = "webrtc"
 _IS_32_BIT = sys.maxsize < 2**32
@@ -62,14 +67,34 @@ def _cancelling_card(audio: AudioConfig) -> Card | None:
     return None
 
 
-def open_detectors(config: Config) -> tuple[Detector | None, Detector | None]:
-    """Return what hears the wake word, and what hears it in our own voice; loading takes a second.
+def open_listening(
+    config: Config, environ: Mapping[str, str], *, detectors: tuple[Detector, Detector] | None = None
+) -> Listening:
+    """Return all that hears the wake word, its models loaded, with nothing heard yet.
+
+    `detectors`: instead of the configured engine, one for the microphone and one for our own voice.
 
     Raises:
         ConfigError: a wake model is missing or is not one.
     """
+    near, far = detectors or _open_detectors(config)
+    if near is None:
+        return Listening()
+    policy = policy_of(config.wake)
+    clips = open_clip_store(config.wake, environ)
+    return Listening(
+        detector=near,
+        far_detector=far,
+        policy=policy,
+        open_gate=EnergyGate,
+        near_misses=NearMisses(policy.threshold_of, refractory_s=config.wake.refractory_s) if clips else None,
+        keep=clips.keep if clips else None,
+    )
+
+
+def _open_detectors(config: Config) -> tuple[Detector | None, Detector | None]:
     near = open_detector(config.wake)
-    return near, open_detector(config.wake) if choose_echo(config).mode != "none" else None
+    return near, near.twin() if near and choose_echo(config).mode != "none" else None
 
 
 def deadlines(config: Config) -> Deadlines:

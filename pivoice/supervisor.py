@@ -18,12 +18,12 @@ from pivoice import config, service
 from pivoice.agent.keys import find_key
 from pivoice.agent.ledger import ledger_path
 from pivoice.agent.rest import tls_for
+from pivoice.audio.wake_ear import Listening
 from pivoice.config import Config
 from pivoice.control import Control, Line
 from pivoice.daemon import Daemon
 from pivoice.errors import ConfigError, Fault, PivoiceError
-from pivoice.fitting import open_detectors
-from pivoice.wake.detector import Detector
+from pivoice.fitting import open_listening
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Start:
 
     config: Config
     key: str = field(repr=False)
-    detectors: tuple[Detector | None, Detector | None]
+    listening: Listening
     ledger: Path
     path: str
     """Of the configuration file, for people."""
@@ -49,7 +49,7 @@ def prepare(settings: Config, environ: Mapping[str, str], *, path: str) -> Start
     tls_for(settings.agent.url)  # kept; half a second of a Pi, which the first conversation need not wait for
     try:
         key, ledger = find_key(settings.agent, environ), ledger_path(settings.agent, environ)
-        return Start(settings, key, open_detectors(settings), ledger, path)
+        return Start(settings, key, open_listening(settings, environ), ledger, path)
     except ConfigError as error:
         error.path = error.path or path
         raise
@@ -131,7 +131,7 @@ class Supervisor:
         return self._open_daemon(
             start.config,
             key=start.key,
-            detectors=start.detectors,
+            listening=start.listening,
             ledger=start.ledger,
             is_muted=is_muted,  # nobody but the user opens a closed microphone
             commands={"reload": lambda _: self.reload()},

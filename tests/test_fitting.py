@@ -11,6 +11,7 @@ from pivoice import config, fitting
 from pivoice.audio import stage
 from pivoice.audio.cards import Card
 from pivoice.config import Config, TurnConfig
+from pivoice.wake.simulated import SimulatedDetector
 
 JABRA = Card("USB", "Jabra SPEAK 510 USB")
 STICK = Card("Device", "USB PnP Sound Device")
@@ -150,10 +151,11 @@ def test_without_the_canceller_s_row_it_is_half_duplex(
 def test_our_own_voice_is_listened_to_where_it_may_come_back(
     mode: str, listens: bool, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(fitting, "open_detector", lambda _: object())
+    monkeypatch.setattr(fitting, "open_detector", lambda _: SimulatedDetector())
     monkeypatch.setattr(fitting, "choose_echo", lambda _: fitting.EchoChoice(mode, "so"))
 
-    near, far = fitting.open_detectors(Config())
+    listening = fitting.open_listening(Config(), {})
 
-    assert near is not None
-    assert (far is not None) == listens
+    assert listening.detector is not None
+    assert (listening.far_detector is not None) == listens
+    assert listening.far_detector is not listening.detector

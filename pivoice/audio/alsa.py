@@ -75,10 +75,11 @@ class AlsaCapture:
             card_encoding=self._card.encoding,
         )
 
-    def read(self) -> Samples:
-        wanted = self.format.period_frames * self._frame_bytes
+    def read(self, periods: int = 1) -> Samples:
+        wanted = periods * self.format.period_frames * self._frame_bytes
+        is_there = periods > 1 and self._is_started and self._has(wanted)
         while len(self._rest) < wanted:
-            if self._is_started:
+            if self._is_started and not is_there:
                 self._await_period()
             try:
                 count, content = self._pcm.read()
@@ -88,15 +89,20 @@ class AlsaCapture:
             if count == _XRUN:
                 self.xruns += 1
                 self._rest = b""
+                is_there = False
             else:
                 self._rest += content
-        period, self._rest = self._rest[:wanted], self._rest[wanted:]
-        frames = _decoded(period, self._card.encoding, self._card.channels)
+        content, self._rest = self._rest[:wanted], self._rest[wanted:]
+        frames = _decoded(content, self._card.encoding, self._card.channels)
         return amplified(pick_channel(frames, self._channel, device=self._name), self._gain)
 
     def close(self) -> None:
         with contextlib.suppress(self._card.library.ALSAAudioError):
             self._pcm.close()
+
+    def _has(self, wanted: int) -> bool:
+        """Return whether the card has so many bytes by now: to read them needs no poll, nor blocks."""
+        return len(self._rest) + int(self._pcm.avail()) * self._frame_bytes >= wanted
 
     def _await_period(self) -> None:
         """Wait for a period, but not for ever, as a blocking read would on a wedged card."""

@@ -2,7 +2,7 @@
 
 PURE apart from locks, which are held only to move references and counters.
 
-`PreRoll` and the position it counts belong to the capture thread alone. `Uplink` goes from the capture
+`Ring` and the position it counts belong to one thread. `Uplink` goes from the capture
 thread to the event loop, `ReplyQueue` from the event loop to the playback thread, `SpokenRing` from the
 playback thread to the capture thread (as does `reference.Reference`).
 """
@@ -25,37 +25,6 @@ EAR_HZ = 16000
 """What the wake word hears; positions are counted in it."""
 SPOKEN_S = 3.0  # a wake word and what the detector needs before it
 REPLIES_S = 600.0  # ten minutes of replies sent faster than they can be played: 29 MB
-
-
-class PreRoll:
-    """The last `capacity_s` of what the microphone heard, at 16 kHz, by position. One thread.
-
-    Positions count all samples ever appended: they go on over gaps.
-    """
-
-    def __init__(self, *, capacity_s: float) -> None:
-        self._ring = _Ring(round(capacity_s * EAR_HZ))
-
-    @property
-    def start(self) -> int:
-        """Position of the oldest sample that is still there."""
-        return self._ring.end - self._ring.filled
-
-    @property
-    def end(self) -> int:
-        """Position of the next sample."""
-        return self._ring.end
-
-    def append(self, samples: Samples) -> None:
-        self._ring.append(samples)
-
-    def since(self, position: int) -> Samples:
-        """Return a copy of everything from `position` (or from the oldest there is) to the end."""
-        return self._ring.last(self.end - max(position, self.start))
-
-    def clear(self) -> None:
-        """Forget the sound; the position goes on."""
-        self._ring.clear()
 
 
 class Taken(NamedTuple):
@@ -214,13 +183,13 @@ class SpokenRing:
     def __init__(self) -> None:
         self.rate_hz = WIRE_HZ
         self._lock = threading.Lock()
-        self._ring = _Ring(round(SPOKEN_S * self.rate_hz))
+        self._ring = Ring(round(SPOKEN_S * self.rate_hz))
 
     def set_rate(self, rate_hz: int) -> None:
         """The speaker was opened: forget all, and go on at its rate. Playback thread."""
         with self._lock:
             self.rate_hz = rate_hz
-            self._ring = _Ring(round(SPOKEN_S * rate_hz))
+            self._ring = Ring(round(SPOKEN_S * rate_hz))
 
     def append(self, samples: Samples) -> None:
         """A period was written. Playback thread."""
@@ -230,7 +199,7 @@ class SpokenRing:
     def last(self) -> tuple[Samples, int]:
         """Return a copy of what there is, oldest first, and its rate."""
         with self._lock:
-            return self._ring.last(self._ring.filled), self.rate_hz
+            return self._ring.since(self._ring.start), self.rate_hz
 
 
 @dataclass
@@ -271,14 +240,22 @@ class Pieces:
         self.frames += len(samples)
 
 
-class _Ring:
-    """The last `capacity` samples."""
+class Ring:
+    """The last `capacity` samples, by position. One thread, or under its owner's lock.
+
+    Positions count all samples that ever went by: they go on over gaps.
+    """
 
     def __init__(self, capacity: int) -> None:
         self._samples = np.zeros(capacity, np.int16)
-        self.filled = 0
+        self._filled = 0
         self.end = 0
-        """All samples ever appended."""
+        """Position of the next sample."""
+
+    @property
+    def start(self) -> int:
+        """Position of the oldest sample that is still there."""
+        return self.end - self._filled
 
     def append(self, samples: Samples) -> None:
         capacity = len(self._samples)
@@ -288,14 +265,16 @@ class _Ring:
         self._samples[first : first + room] = kept[:room]
         self._samples[: len(kept) - room] = kept[room:]
         self.end += len(samples)
-        self.filled = min(capacity, self.filled + len(samples))
+        self._filled = min(capacity, self._filled + len(samples))
 
-    def last(self, count: int) -> Samples:
-        """Return a copy of the last `count` samples, at most what is there."""
-        count = max(0, min(count, self.filled))
+    def since(self, position: int) -> Samples:
+        """Return a copy of everything from `position` (or from the oldest there is) to the end."""
+        count = max(0, min(self.end - position, self._filled))
         first = (self.end - count) % len(self._samples)
         wrapped = max(0, first + count - len(self._samples))
         return np.concatenate([self._samples[first : first + count], self._samples[:wrapped]])
 
-    def clear(self) -> None:
-        self.filled = 0
+    def leap(self, frames: int) -> None:
+        """So many samples went by unseen; what was before them is forgotten."""
+        self.end += frames
+        self._filled = 0

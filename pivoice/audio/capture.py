@@ -1,27 +1,29 @@
 """The ears: the capture thread, from the microphone to the wake word and to the uplink.
 
-Owns the capture PCM, the pre-roll ring and the wake word's detectors. Per period: read, to 16 kHz, echo
-stage, ring, wake word, valve. Retries a lost microphone for ever; closes it when muted. Never decides
-what a wake word means, and hands no period to anybody while the valve is closed.
+Owns the capture PCM, the ring and the wake word's detectors. Per period: read, to 16 kHz, echo stage, ring,
+wake word, valve. While nobody speaks and nobody is spoken to it dozes: it wakes once in 80 ms, looks whether
+the room is still quiet, and lays the sound by. Retries a lost microphone for ever; closes it when muted.
+Never decides what a wake word means, and hands no period to anybody while the valve is closed.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from pivoice.audio.buffers import EAR_HZ, PreRoll, SpokenRing, Uplink
+from pivoice.audio.buffers import SpokenRing, Uplink
 from pivoice.audio.feed import UplinkFeed
 from pivoice.audio.gate import HalfDuplexGate
-from pivoice.audio.pcm import Capture, Format, open_capture
-from pivoice.audio.resample import Resampler
-from pivoice.audio.stage import EchoStage, Heard
-from pivoice.audio.wake_ear import Detector, OwnVoice, Policy, Post, Report, WakeEar
+from pivoice.audio.intake import RING_S, Intake
+from pivoice.audio.pcm import Capture, Format, Samples, open_capture
+from pivoice.audio.stage import EchoStage
+from pivoice.audio.wake_ear import Listening, OwnVoice, Post, Report, WakeEar
 from pivoice.clock import Clock
-from pivoice.config import AudioConfig, WakeConfig
+from pivoice.config import AudioConfig
 from pivoice.errors import DeviceError
 from pivoice.turn.events import CaptureFound, CaptureLost, OnsetHeard, Valve
 
@@ -29,10 +31,12 @@ __all__ = ["Ears", "HalfDuplexGate"]
 
 logger = logging.getLogger(__name__)
 
-RING_S = 5.0  # the longest pre-roll (2 s) and a loop that was slow to answer the wake word
 BACKOFF_S = (0.5, 5.0)  # first and longest wait before a lost card is tried again
 XRUN_WARNING_S = 60.0
+DOZE_S = 0.08  # as often as the wake word is decided; a period (20 ms) at a time costs three times as much
+REPLAYED_S = 2.5  # what the wake word's detector is told of what it missed, and some
 _SLACK_S = 1e-6
+_LATE_S = 0.001  # a card may be so late with a period that is due; asked then, it need not be waited for
 
 
 class Ears:
@@ -42,10 +46,8 @@ class Ears:
         self,
         *,
         audio: AudioConfig,
-        wake: WakeConfig,
-        detector: Detector | None,
-        far_detector: Detector | None,
-        policy: Policy,
+        preroll_ms: int,
+        listening: Listening,
         clock: Clock,
         post: Post,
         report: Report,
@@ -66,10 +68,11 @@ class Ears:
         self._post = post
         self._report = report
         self._uplink = uplink
-        self._ring = PreRoll(capacity_s=RING_S)
-        self._feed = UplinkFeed(self._ring, uplink, gate=None if echo else gate, preroll_ms=wake.preroll_ms)
-        own_voice = OwnVoice(far_detector, spoken, gate, wake.threshold)
-        self._wake = WakeEar(detector, policy, own_voice, clock=clock, post=post, report=report)
+        self._intake = Intake(echo)
+        ring = self._intake.ring
+        self._feed = UplinkFeed(ring, uplink, gate=None if echo else gate, preroll_ms=preroll_ms)
+        own_voice = OwnVoice(listening.far_detector, spoken, gate)
+        self._wake = WakeEar(listening, ring, own_voice, clock=clock, post=post, report=report)
         self._echo = echo
         self._echo_delay_s = echo.delay_s if echo else 0.0
         self._orders: deque[Callable[[], None]] = deque()  # event loop in, capture thread out
@@ -86,7 +89,7 @@ class Ears:
     @property
     def position(self) -> int:
         """16 kHz samples captured so far."""
-        return self._ring.end
+        return self._intake.position
 
     @property
     def xruns(self) -> int:
@@ -192,45 +195,82 @@ class Ears:
         pcm = self._pcm = open_capture(self._audio.capture, self._audio, self._clock)
         try:
             self.is_open = True
-            self._wake.reset()
-            if self._echo:
-                self._echo.discontinuity()
-            self._hear(pcm, Resampler(pcm.format.rate_hz, EAR_HZ), PeriodTimes(pcm.format))
+            self._intake.open(pcm.format.rate_hz)
+            self._wake.open(pcm.format.rate_hz)
+            self._intake.discontinuity()
+            self._hear(pcm, PeriodTimes(pcm.format))
         finally:
             self.is_open = False
             self._old_xruns += pcm.xruns
             self._pcm = None
             pcm.close()
-            self._ring.clear()
+            self._intake.clear()
 
-    def _hear(self, pcm: Capture, to_ear: Resampler, times: PeriodTimes) -> None:
+    def _hear(self, pcm: Capture, times: PeriodTimes) -> None:
         xruns, is_found = 0, False
         while True:
-            period = pcm.read()
+            dozed = self._doze(times) if is_found and self._is_at_rest else 0
+            count = dozed or 1
+            sound = pcm.read(count)
             if self._stopping.is_set() or self._muted:
                 return
             if pcm.xruns > xruns:
                 xruns = pcm.xruns
                 self._warn_of_xruns(pcm)
                 times = PeriodTimes(pcm.format)
-                if self._echo:
-                    self._echo.discontinuity()
-            start_s, end_s = times.place(self._clock.monotonic())
-            self._obey()
-            near = to_ear.process(period)
-            heard = self._echo.process(near, start_s=start_s) if self._echo else Heard(near, near)
-            start_s, end_s = start_s - self._echo_delay_s, end_s - self._echo_delay_s
-            self._ring.append(heard.uplink)
-            self._feed.feed(heard.uplink, start_s=start_s, end_s=end_s)
-            self._wake.hear(heard.ear, position=self._ring.end, end_s=end_s)
-            if heard.is_onset:
-                self._post(OnsetHeard())
-            self.beats += 1
+                self._intake.discontinuity()
+            start_s, end_s = times.place(self._clock.monotonic(), count)
+            if not dozed:
+                self._obey()
+            self._take(sound, start_s=start_s, end_s=end_s)
+            if dozed:
+                self._obey()  # what was read lies before whatever is asked for now
+            self.beats += count
             if not is_found:
                 is_found = True
                 self._find(pcm.format)
 
+    @property
+    def _is_at_rest(self) -> bool:
+        """Nobody listens to the microphone, but for the wake word's gate."""
+        return (
+            self._feed.valve is Valve.CLOSED
+            and self._wake.is_quiet
+            and (self._echo is None or self._echo.is_idle)
+        )
+
+    def _doze(self, times: PeriodTimes) -> int:
+        """Wait for sound that is worth a look, or until somebody knocks; return how many periods are due."""
+        wanted = times.periods_in(min(DOZE_S, self._wake.blind_s))
+        self._clock.wait(
+            self._door, times.end_s + wanted * times.period_s + _LATE_S - self._clock.monotonic()
+        )
+        self._door.clear()
+        return min(wanted, times.due(self._clock.monotonic()))
+
+    def _take(self, sound: Samples, *, start_s: float, end_s: float) -> None:
+        """Do what is to be done with what was captured from `start_s` to `end_s`."""
+        self._wake.sense(sound)
+        heard_s = end_s - self._echo_delay_s
+        if self._is_at_rest:
+            self._intake.lay_by(sound)
+            self._feed.end_s = heard_s
+            return
+        if self._intake.is_behind:
+            self._catch_up(REPLAYED_S)
+        heard = self._intake.take(sound, start_s=start_s)
+        self._feed.feed(heard.uplink, start_s=start_s - self._echo_delay_s, end_s=heard_s)
+        self._wake.listen(end_s=heard_s)
+        if heard.is_onset:
+            self._post(OnsetHeard())
+
+    def _catch_up(self, within_s: float) -> None:
+        self._intake.catch_up(within_s)
+        self._wake.skip()
+
     def _obey(self) -> None:
+        if self._orders and self._intake.is_behind:
+            self._catch_up(RING_S)
         while self._orders:
             self._orders.popleft()()
 
@@ -284,14 +324,24 @@ class PeriodTimes:
     _CREEP_S = 20e-6  # per period: follows a card's clock that is slow by up to 1000 ppm at 20 ms
 
     def __init__(self, opened: Format) -> None:
-        self._period_s = opened.period_frames / opened.rate_hz
+        self.period_s = opened.period_frames / opened.rate_hz
+        self.end_s = 0.0
+        """Of the last one."""
         self._count = 0
         self._epoch_s = float("inf")
 
-    def place(self, now_s: float) -> tuple[float, float]:
-        """Return start and end of the next period, which was read at `now_s`."""
-        self._count += 1
-        since_s = self._count * self._period_s
-        self._epoch_s = min(now_s - since_s, self._epoch_s + self._CREEP_S)
-        end_s = self._epoch_s + since_s
-        return end_s - self._period_s, end_s
+    def place(self, now_s: float, count: int = 1) -> tuple[float, float]:
+        """Return start and end of the next `count` periods, the last of which was read at `now_s`."""
+        self._count += count
+        since_s = self._count * self.period_s
+        self._epoch_s = min(now_s - since_s, self._epoch_s + count * self._CREEP_S)
+        self.end_s = self._epoch_s + since_s
+        return self.end_s - count * self.period_s, self.end_s
+
+    def periods_in(self, seconds: float) -> int:
+        """Return in how many periods so much time has gone by."""
+        return max(1, math.ceil(seconds / self.period_s - _SLACK_S))
+
+    def due(self, now_s: float) -> int:
+        """Return how many periods after the last one are over at `now_s`."""
+        return max(0, int((now_s - self.end_s) / self.period_s + _SLACK_S))

@@ -15,7 +15,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from pivoice.audio.buffers import EAR_HZ, PreRoll
+from pivoice.audio.buffers import EAR_HZ, Ring
 from pivoice.audio.pcm import Samples
 
 MAX_S = 0.45  # the reference is never kept for longer
@@ -43,8 +43,8 @@ class EchoDelay:
     def __init__(self) -> None:
         self.lag: int | None = None
         """The delay in samples. None until two looks agreed; then what the last two that agreed said."""
-        self._near = PreRoll(capacity_s=_SPAN / EAR_HZ)
-        self._far = PreRoll(capacity_s=_SPAN / EAR_HZ)
+        self._near = Ring(_SPAN)
+        self._far = Ring(_SPAN)
         self._active: deque[bool] = deque(maxlen=_BLOCK // _STEP)
         self._looked = 0  # position of the last look
         self._last: int | None = None  # lag of the last clear peak
@@ -71,8 +71,8 @@ class EchoDelay:
 
     def doubt(self) -> None:
         """Near and far lost each other: forget both, and look often until that is mended."""
-        self._near.clear()
-        self._far.clear()
+        self._near.leap(0)
+        self._far.leap(0)
         self._active.clear()
         self._is_sure = False
 
@@ -101,7 +101,7 @@ class EchoDelay:
         return lag if is_clear else None
 
 
-def _last(kept: PreRoll, samples: int) -> NDArray[np.float32]:
+def _last(kept: Ring, samples: int) -> NDArray[np.float32]:
     """Return the last `samples`, silence before the first there was."""
     found = kept.since(kept.end - samples)
     padded = np.zeros(samples, np.float32)

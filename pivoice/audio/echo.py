@@ -64,10 +64,16 @@ class WebrtcStage:
         self._near_power = self._left_power = 0.0
         self._gate_openings = self._onsets = 0
 
+    @property
+    def is_idle(self) -> bool:
+        return not (self._reference.is_running or self._is_on)
+
+    def pass_by(self, near: Samples) -> Samples:
+        return self._delayed(self._whole_steps(near, 0.0)[0])
+
     def process(self, near: Samples, *, start_s: float) -> Heard:
         near, start_s = self._whole_steps(near, start_s)
-        line = np.concatenate([self._line, near])
-        direct, self._line = line[: len(near)], line[len(near) :]
+        direct = self._delayed(near)
         is_running = self._reference.is_running
         if not len(near) or not (is_running or self._is_on):
             return Heard(direct, direct)
@@ -111,6 +117,12 @@ class WebrtcStage:
         if not self._near_power:
             return None
         return round(10 * math.log10((self._near_power + 1) / (self._left_power + 1)), 1)
+
+    def _delayed(self, near: Samples) -> Samples:
+        """Return as much as `near`, as late as the canceller would give it."""
+        line = np.concatenate([self._line, near])
+        self._line = line[len(near) :]
+        return line[: len(near)]
 
     def _whole_steps(self, near: Samples, start_s: float) -> tuple[Samples, float]:
         """Return what makes whole steps, and when it began.

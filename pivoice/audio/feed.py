@@ -1,6 +1,6 @@
 """The way up: what the capture thread sends of what it hears, by the valve.
 
-Capture thread only. Reads the pre-roll ring, writes the Uplink; decides nothing, and never waits.
+Capture thread only. Reads the ring, writes the Uplink; decides nothing, and never waits.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ import logging
 
 import numpy as np
 
-from pivoice.audio.buffers import EAR_HZ, WIRE_HZ, PreRoll, Uplink
+from pivoice.audio.buffers import EAR_HZ, WIRE_HZ, Uplink
 from pivoice.audio.gate import HalfDuplexGate
+from pivoice.audio.intake import HeardRing
 from pivoice.audio.pcm import Samples
 from pivoice.audio.resample import Resampler
 from pivoice.turn.events import Valve
@@ -22,9 +23,11 @@ class UplinkFeed:
     """Carries 16 kHz from the ring to the Uplink at 24 kHz, each sample at most once."""
 
     def __init__(
-        self, ring: PreRoll, uplink: Uplink, *, gate: HalfDuplexGate | None, preroll_ms: int
+        self, ring: HeardRing, uplink: Uplink, *, gate: HalfDuplexGate | None, preroll_ms: int
     ) -> None:
         self.valve = Valve.CLOSED
+        self.end_s = 0.0
+        """When the last sample in the ring was captured."""
         self._ring = ring
         self._uplink = uplink
         self._gate = gate
@@ -33,7 +36,6 @@ class UplinkFeed:
         self._sent = 0
         """Position up to which the true sound went up; zeros in its place do not count."""
         self._dropped = 0
-        self._end_s = 0.0  # when the last period in the ring was captured
         self._unfed_s = 0.0
 
     def set_valve(self, valve: Valve) -> None:
@@ -57,14 +59,14 @@ class UplinkFeed:
         if self._gate:
             # The user has the floor from there on. The capture thread may be late (it was checking whose
             # voice that was): periods from before the reply was dropped are still to come, and are theirs.
-            self._gate.cut(self._end_s - max(0, self._ring.end - start) / EAR_HZ)
+            self._gate.cut(self.end_s - max(0, self._ring.end - start) / EAR_HZ)
         if start < self._ring.end:
             self._put(self._ring.since(start))
             self._sent = self._ring.end
 
     def feed(self, near: Samples, *, start_s: float, end_s: float) -> None:
         """Send the period that was just appended to the ring, captured from `start_s` to `end_s`."""
-        self._end_s = end_s
+        self.end_s = end_s
         if self.valve is Valve.CLOSED:
             return
         if self.valve is Valve.SILENT or (self._gate and self._gate.is_closed(start_s, end_s)):

@@ -40,10 +40,11 @@ class Capture(Protocol):
     xruns: int
     """Overruns so far."""
 
-    def read(self) -> Samples:
-        """Return the next period: `format.period_frames` mono samples.
+    def read(self, periods: int = 1) -> Samples:
+        """Return the next periods: `format.period_frames` mono samples each.
 
-        Blocks up to one period. The array is yours. Overruns are counted, never raised.
+        Blocks until they are there; several of them are cheaper together. The array is yours. Overruns are
+        counted, never raised.
 
         Raises:
             DeviceError: the card is gone; close, and reopen later.

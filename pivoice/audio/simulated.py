@@ -287,13 +287,13 @@ class SimulatedCapture(_Handle):
             card_encoding="S16_LE",
         )
 
-    def read(self) -> Samples:
+    def read(self, periods: int = 1) -> Samples:
         now = self._device.frame_at(self._clock.monotonic())
         if now - self._next > self.format.buffer_frames or self._device.xrun_wanted:
             self._device.xrun_wanted = False
             self.xruns += 1
             self._next = now
-        stop = self._next + self._period
+        stop = self._next + periods * self._period
         self._wait_until(self._device, self._device.time_of(stop))
         self._come_late(self._device)
         frames = self._device.sound(self._next, stop)

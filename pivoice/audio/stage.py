@@ -41,6 +41,16 @@ class EchoStage(Protocol):
     def process(self, near: Samples, *, start_s: float) -> Heard:
         """Take the next samples of the microphone, 16 kHz, the first of which was captured at `start_s`."""
 
+    @property
+    def is_idle(self) -> bool:
+        """The speaker is at rest, and nothing of it is left: the microphone passes as it is, but later."""
+
+    def pass_by(self, near: Samples) -> Samples:
+        """Take the next samples, captured while the speaker was at rest, as `process` would then.
+
+        A leap of whole 10 ms since those before is fine: a stage at rest remembers 20 ms.
+        """
+
     def discontinuity(self) -> None:
         """The microphone lost samples, or was opened anew."""
 

@@ -13,7 +13,7 @@ from ctypes import byref, c_int, c_void_p
 
 import numpy as np
 
-from pivoice.audio.buffers import EAR_HZ, PreRoll
+from pivoice.audio.buffers import EAR_HZ, Ring
 from pivoice.audio.delay import MAX_S, SAME, EchoDelay
 from pivoice.audio.pcm import Samples
 
@@ -62,7 +62,7 @@ class SpeexTap:
         self._delay = EchoDelay()
         self._shift = 0  # samples the reference is held back, so that the filter's tail begins at the echo
         self._lag: int | None = None  # the delay that the filter stands on
-        self._held = PreRoll(capacity_s=MAX_S + 1.0)
+        self._held = Ring(round((MAX_S + 1.0) * EAR_HZ))
         self._held.append(np.zeros(round((MAX_S + 1.0) * EAR_HZ), np.int16))  # C reads whatever it is told to
         self._echo: int | None = library.speex_echo_state_init(STEP, TAIL)
         self._residual: int | None = library.speex_preprocess_state_init(STEP, EAR_HZ)

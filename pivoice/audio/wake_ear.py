@@ -1,18 +1,22 @@
 """What listens for the wake word, and whose voice it was in. Capture thread.
 
-Never decides what a wake word means: it posts the event.
+Feeds the detector from the ring while its gate is open, and what it missed when the gate opens: its scores
+are those of a detector that heard all. Never decides what a wake word means: it posts the event.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
-from pivoice.audio.buffers import EAR_HZ, SpokenRing
+from pivoice.audio.buffers import EAR_HZ, Pieces, SpokenRing
 from pivoice.audio.gate import HalfDuplexGate
+from pivoice.audio.intake import HeardRing
 from pivoice.audio.pcm import Samples
 from pivoice.audio.resample import resampled
 from pivoice.clock import Clock
@@ -33,9 +37,11 @@ class Detector(Protocol):
     """What hears the wake word: the wake room's, as far as this room needs to know it."""
 
     block_frames: int
+    memory_blocks: int | None
     models: tuple[str, ...]
 
     def score(self, block: Samples) -> dict[str, float]: ...
+    def replay(self, sound: Samples) -> None: ...
     def reset(self) -> None: ...
 
 
@@ -43,63 +49,153 @@ class Policy(Protocol):
     """What makes a decision of scores: the wake room's."""
 
     def decide(self, scores: Mapping[str, float], now_s: float) -> tuple[str, float] | None: ...
+    def threshold_of(self, model: str) -> float: ...
+
+
+class Gate(Protocol):
+    """What knows a quiet room: the wake room's. Blocks at the microphone's own rate."""
+
+    block_frames: int
+    is_open: bool
+
+    def hear(self, block: Samples) -> bool: ...
+
+
+class NearMisses(Protocol):
+    """What says which sound is worth keeping, by position: the wake room's."""
+
+    def hear(self, scores: Mapping[str, float], position: int, *, decided: bool) -> Any: ...
+    def forget(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Listening:
+    """What the wake room brings along."""
+
+    detector: Detector | None = None
+    """None: the button alone."""
+    far_detector: Detector | None = None
+    """Hears our own voice, when somebody has to know whose it was."""
+    policy: Policy | None = None
+    open_gate: Callable[[int], Gate] | None = None
+    """Makes the gate for a microphone's rate; None: the detector hears all."""
+    near_misses: NearMisses | None = None
+    keep: Callable[[Any, Samples], None] | None = None
+    """Takes what `near_misses` found, and its sound. Returns at once."""
 
 
 class WakeEar:
-    """The wake word on 16 kHz sound: blocks, scores, decisions. Capture thread."""
+    """The wake word on the ring: blocks, scores, decisions. Capture thread."""
 
     def __init__(
         self,
-        detector: Detector | None,
-        policy: Policy,
+        listening: Listening,
+        ring: HeardRing,
         own_voice: OwnVoice,
         *,
         clock: Clock,
         post: Post,
         report: Report,
     ) -> None:
-        self.models = detector.models if detector else ()
+        self._detector = listening.detector
+        self.models = self._detector.models if self._detector else ()
         self.watching = False
         self.ignored = 0
         """Hits that were our own voice."""
-        self._detector = detector
+        self._policy = listening.policy
+        self._open_gate = listening.open_gate
+        self._near_misses = listening.near_misses
+        self._keep = listening.keep
+        self._ring = ring
         self._own_voice = own_voice
         self._clock = clock
         self._post = post
         self._report = report
-        self._policy = policy
-        self._rest = np.zeros(0, np.int16)
+        self._gate: Gate | None = None
+        self._unsensed = Pieces()
+        self._rate_hz = EAR_HZ
+        self._next = 0  # where the next block begins
+        self._heard = 0  # up to where the detector has heard
 
-    def reset(self) -> None:
-        """There was a gap in the sound."""
-        self._rest = np.zeros(0, np.int16)
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing that the detector should hear goes on."""
+        return self._detector is None or (self._gate is not None and not self._gate.is_open)
+
+    @property
+    def blind_s(self) -> float:
+        """How much more sound, in seconds, must come before it is known whether it still `is_quiet`."""
+        return (self._gate.block_frames - self._unsensed.frames) / self._rate_hz if self._gate else math.inf
+
+    def open(self, rate_hz: int) -> None:
+        """The microphone was opened, at `rate_hz`: there was a gap in the sound."""
+        self._rate_hz = rate_hz
+        self._next = self._heard = self._ring.end
+        self._unsensed = Pieces()
+        if self._near_misses:
+            self._near_misses.forget()
         if self._detector:
             self._detector.reset()
+            is_gated = self._open_gate is not None and self._detector.memory_blocks is not None
+            self._gate = self._open_gate(rate_hz) if self._open_gate and is_gated else None
 
-    def hear(self, near: Samples, *, position: int, end_s: float) -> None:
-        """Take sound that ends at `position`, and at `end_s` on the clock."""
-        if self._detector is None:
+    def sense(self, sound: Samples) -> None:
+        """Take the next sound as the card gave it, whether or not it goes to the ring now."""
+        if self._gate:
+            self._unsensed.append(sound)
+            while self._unsensed.frames >= self._gate.block_frames:
+                self._gate.hear(self._unsensed.take(self._gate.block_frames))
+
+    def skip(self) -> None:
+        """What is in the ring by now was quiet: nothing of it needs to be scored."""
+        if self._detector:
+            self._next += max(0, self._ring.end - self._next) // self._block_frames * self._block_frames
+
+    def listen(self, *, end_s: float) -> None:
+        """Score what is new in the ring, which ends at `end_s` on the clock, unless it is quiet."""
+        detector = self._detector
+        if detector is None:
             return
-        sound = np.concatenate([self._rest, near])
-        size = self._detector.block_frames
-        used = len(sound) - len(sound) % size
-        self._rest = sound[used:]
-        for start in range(0, used, size):
-            block_end = position - (len(sound) - start - size)
-            self._judge(self._detector.score(sound[start : start + size]), block_end, end_s=end_s)
+        if self.is_quiet:
+            self.skip()
+            return
+        size = detector.block_frames
+        while self._next + size <= self._ring.end:
+            start, self._next = self._next, self._next + size
+            if self._heard < start:
+                self._bridge(detector, start)
+            self._judge(detector.score(self._ring.ear(start, self._next)), self._next, end_s=end_s)
+            self._heard = self._next
+
+    def _bridge(self, detector: Detector, start: int) -> None:
+        """Have the detector hear what it missed up to `start`, as far back as it can remember."""
+        size = detector.block_frames
+        since = max(self._heard, start - (detector.memory_blocks or 0) * size)
+        if since < self._ring.start:  # sound is missing: as good as a microphone just opened
+            detector.reset()
+            since = start - (start - self._ring.start) // size * size
+        detector.replay(self._ring.ear(since, start))
+        self._heard = start
+
+    @property
+    def _block_frames(self) -> int:
+        assert self._detector
+        return self._detector.block_frames
 
     def _judge(self, scores: dict[str, float], position: int, *, end_s: float) -> None:
         if self.watching:
             for model, score in scores.items():
                 if score > SCORE_REPORTED:
                     self._report("score", {"model": model, "score": round(score, 3), "position": position})
+        assert self._policy
         hit = self._policy.decide(scores, position / EAR_HZ)
+        self._look_for_near_misses(scores, position, end_s=end_s, decided=hit is not None)
         if hit is None:
             return
         model, score = hit
         facts: dict[str, object] = {"model": model, "score": round(score, 3), "position": position}
         facts["time_s"] = self._clock.monotonic()
-        if self._own_voice.says(model, end_s):
+        if self._own_voice.says(model, self._policy.threshold_of(model), end_s):
             self.ignored += 1
             logger.info("wake word %r heard in the agent's own voice: ignored", model)
             self._report("wake", facts | {"ignored": True})
@@ -107,25 +203,36 @@ class WakeEar:
             self._report("wake", facts)
             self._post(WakeHeard(model, score, position))
 
+    def _look_for_near_misses(
+        self, scores: dict[str, float], position: int, *, end_s: float, decided: bool
+    ) -> None:
+        if not self._near_misses or not self._keep:
+            return
+        if self._own_voice.was_heard(end_s):
+            self._near_misses.forget()  # what nearly woke is our own
+            return
+        if clip := self._near_misses.hear(scores, position, decided=decided):
+            self._keep(clip, self._ring.ear(clip.start, clip.stop))
+
 
 class OwnVoice:
     """Tells the agent saying the wake word from the user saying it over the agent. Capture thread.
 
-    The check takes 0.1 s of computing (x86-64; perhaps 0.8 s on a Zero 2 W, not measured) for the last 2 s;
-    the card's buffer keeps what is heard meanwhile.
+    The check computes for some 15 ms here, for the last 2 s; the card's buffer keeps what is heard meanwhile.
     """
 
-    def __init__(
-        self, detector: Detector | None, spoken: SpokenRing, gate: HalfDuplexGate | None, threshold: float
-    ) -> None:
+    def __init__(self, detector: Detector | None, spoken: SpokenRing, gate: HalfDuplexGate | None) -> None:
         self._detector = detector
         self._spoken = spoken
         self._gate = gate
-        self._threshold = threshold
 
-    def says(self, model: str, heard_s: float) -> bool:
+    def was_heard(self, heard_s: float) -> bool:
+        """Return whether what was heard at `heard_s` may be our own voice, as far as that is known."""
+        return self._gate is not None and self._gate.was_audible(heard_s - IN_AIR_S)
+
+    def says(self, model: str, threshold: float, heard_s: float) -> bool:
         """Return whether what the speaker played lately scores for `model` by itself."""
-        if self._detector is None or self._gate is None or not self._gate.was_audible(heard_s - IN_AIR_S):
+        if self._detector is None or not self.was_heard(heard_s):
             return False
         sound, rate_hz = self._spoken.last()
         sound = sound[-round(WORD_S * rate_hz) :]
@@ -134,6 +241,6 @@ class OwnVoice:
         sound = np.concatenate([resampled(sound, rate_hz, EAR_HZ), silence])
         self._detector.reset()
         for start in range(len(sound) % size, len(sound), size):
-            if self._detector.score(sound[start : start + size]).get(model, 0.0) >= self._threshold:
+            if self._detector.score(sound[start : start + size]).get(model, 0.0) >= threshold:
                 return True
         return False

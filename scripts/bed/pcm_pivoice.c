@@ -30,6 +30,7 @@
 
 #define NS 1000000000LL
 #define STALL_POLL_NS (NS / 100) /* how often a stalled card looks whether it may go on */
+#define LOOK_NS (NS / 500)       /* how often it looks for .stall and .unplug: a file is dear to look for */
 
 struct card {
 	snd_pcm_ioplug_t io;
@@ -45,6 +46,9 @@ struct card {
 	int64_t base;      /* timeline frame of the stream's first frame (appl_ptr 0) */
 	int64_t hw;        /* frames of this stream captured or sounded, as last reported */
 	int64_t stalled_ns;
+	int64_t looked_ns; /* when .stall and .unplug were looked for last, and the second was there */
+	int unplugged;
+	int64_t armed_ns;  /* what the timer is set to */
 	snd_pcm_uframes_t avail_min;
 	char *held;        /* what was written before the start: where it sounds is not known yet */
 };
@@ -64,12 +68,19 @@ static int64_t now_ns(struct card *c)
 {
 	struct timespec t;
 
+	int64_t now;
+
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	if (!exists(c, "stall"))
-		c->stalled_ns = 0;
-	else if (!c->stalled_ns)
-		c->stalled_ns = t.tv_sec * NS + t.tv_nsec;
-	return c->stalled_ns ? c->stalled_ns : t.tv_sec * NS + t.tv_nsec;
+	now = t.tv_sec * NS + t.tv_nsec;
+	if (now - c->looked_ns >= LOOK_NS) {
+		c->looked_ns = now;
+		c->unplugged = exists(c, "unplug");
+		if (!exists(c, "stall"))
+			c->stalled_ns = 0;
+		else if (!c->stalled_ns)
+			c->stalled_ns = now;
+	}
+	return c->stalled_ns ? c->stalled_ns : now;
 }
 
 /* The frame that sounds at `ns`. Seconds and rest apart, so that nothing overflows. */
@@ -99,6 +110,9 @@ static void set_timer(struct card *c, int64_t at_ns) /* 0: never; in the past: n
 {
 	struct itimerspec spec = {.it_value = {at_ns / NS, at_ns % NS}};
 
+	if (at_ns == c->armed_ns)
+		return;
+	c->armed_ns = at_ns;
 	timerfd_settime(c->timer, TFD_TIMER_ABSTIME, &spec, NULL);
 }
 
@@ -135,7 +149,7 @@ static snd_pcm_sframes_t bed_pointer(snd_pcm_ioplug_t *io)
 
 	if (io->state == SND_PCM_STATE_XRUN)
 		return -EPIPE;
-	if (io->state != SND_PCM_STATE_OPEN && io->state != SND_PCM_STATE_DISCONNECTED && exists(c, "unplug")) {
+	if (io->state != SND_PCM_STATE_OPEN && io->state != SND_PCM_STATE_DISCONNECTED && c->unplugged) {
 		note(c, now, "unplug");
 		snd_pcm_ioplug_set_state(io, SND_PCM_STATE_DISCONNECTED);
 	}

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pivoice.audio.buffers import PreRoll, ReplyQueue, SpokenRing, Uplink
+from pivoice.audio.buffers import ReplyQueue, Ring, SpokenRing, Uplink
 from pivoice.audio.pcm import Samples
 
 
@@ -15,8 +15,8 @@ def ramp(start: int, count: int) -> Samples:
 
 
 @given(st.lists(st.integers(0, 700), max_size=30), st.integers(0, 8000))
-def test_preroll_gives_back_every_sample_from_a_position_on(sizes: list[int], position: int):
-    ring = PreRoll(capacity_s=2000 / 16000)
+def test_a_ring_gives_back_every_sample_from_a_position_on(sizes: list[int], position: int):
+    ring = Ring(2000)
     for size in sizes:
         ring.append(ramp(ring.end, size))
 
@@ -28,8 +28,8 @@ def test_preroll_gives_back_every_sample_from_a_position_on(sizes: list[int], po
     assert np.array_equal(kept, ramp(first, ring.end - first))
 
 
-def test_preroll_takes_more_than_it_can_hold_at_once():
-    ring = PreRoll(capacity_s=100 / 16000)
+def test_a_ring_takes_more_than_it_can_hold_at_once():
+    ring = Ring(100)
     ring.append(ramp(0, 30))
 
     ring.append(ramp(30, 1000))
@@ -37,14 +37,14 @@ def test_preroll_takes_more_than_it_can_hold_at_once():
     assert np.array_equal(ring.since(0), ramp(930, 100))
 
 
-def test_a_cleared_preroll_forgets_the_sound_and_keeps_counting():
-    ring = PreRoll(capacity_s=1)
+def test_after_a_leap_the_sound_is_forgotten_and_the_count_goes_on():
+    ring = Ring(16000)
     ring.append(ramp(0, 300))
 
-    ring.clear()
+    ring.leap(1000)
     ring.append(ramp(300, 20))
 
-    assert ring.end == 320
+    assert (ring.start, ring.end) == (1300, 1320)
     assert np.array_equal(ring.since(0), ramp(300, 20))
 
 

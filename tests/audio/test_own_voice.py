@@ -12,10 +12,10 @@ from pivoice.audio.buffers import SpokenRing, Uplink
 from pivoice.audio.capture import Ears, HalfDuplexGate
 from pivoice.audio.pcm import Samples
 from pivoice.audio.playback import Mouth
-from pivoice.config import AudioConfig, WakeConfig
+from pivoice.config import AudioConfig, Config, WakeConfig
+from pivoice.fitting import open_listening
 from pivoice.simulation import JumpLoop, run_jumping
 from pivoice.turn.events import WakeHeard
-from pivoice.wake.detector import WakePolicy, open_detector
 from tests.audio.fakes import Diary, write_wav
 from tests.support.speech import load_speech
 
@@ -36,10 +36,8 @@ def overhear(tmp_path: Path, room: Samples, *, reply: str) -> Diary:
         )
         ears = Ears(
             audio=audio,
-            wake=wake,
-            detector=open_detector(wake),
-            far_detector=open_detector(wake),
-            policy=WakePolicy(threshold=wake.threshold, refractory_s=wake.refractory_s),
+            preroll_ms=wake.preroll_ms,
+            listening=open_listening(Config(audio=AudioConfig(echo="half_duplex")), {}),
             clock=loop.clock,
             post=diary.post,
             report=diary.report,

@@ -301,10 +301,12 @@ def test_a_stalled_microphone_gives_nothing_and_then_has_overrun(bed: Bed) -> No
     pcm.read()
 
     bed.stall("mic")
+    starve(0.005)  # it looks every 2 ms
     pcm.read()
     starve(0.12)
     length, _ = pcm.read()
     bed.stall("mic", stalled=False)
+    starve(0.005)
     overrun, _ = pcm.read()
 
     assert length == 0

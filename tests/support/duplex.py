@@ -28,10 +28,13 @@ from pivoice.audio.reference import Reference
 from pivoice.audio.resample import resampled
 from pivoice.audio.simulated import Microphone, Speaker
 from pivoice.audio.stage import open_stage
+from pivoice.audio.wake_ear import Listening
 from pivoice.config import AudioConfig, WakeConfig
 from pivoice.simulation import JumpLoop, run_jumping
 from pivoice.turn.events import CaptureLost, Event, PlaybackLost, WakeHeard
-from pivoice.wake.detector import Detector, WakePolicy
+from pivoice.wake.detector import Detector
+from pivoice.wake.gate import EnergyGate
+from pivoice.wake.policy import policy_of
 from tests.audio.fakes import write_wav
 from tests.support.rooms import RATE_HZ, LiveRoom, Room, Samples, lateness
 
@@ -142,10 +145,8 @@ class Duplex:
         room |= {"spoken": SpokenRing(), "gate": self._gate}
         wake = WakeConfig()
         ears = Ears(
-            wake=wake,
-            detector=self._detectors[0],
-            far_detector=self._detectors[1],
-            policy=WakePolicy(threshold=wake.threshold, refractory_s=wake.refractory_s),
+            preroll_ms=wake.preroll_ms,
+            listening=Listening(*self._detectors, policy=policy_of(wake), open_gate=EnergyGate),
             uplink=self._up,
             echo=self.stage,
             **room,

@@ -30,7 +30,7 @@ from pivoice.audio import simulated
 from pivoice.audio.simulated import Microphone, Speaker
 from pivoice.config import Config
 from pivoice.daemon import Daemon
-from pivoice.fitting import open_detectors
+from pivoice.fitting import open_listening
 from pivoice.simulation import JumpLoop, run_jumping
 from pivoice.supervisor import Start, Supervisor
 from pivoice.wake.detector import Detector
@@ -94,8 +94,8 @@ class World:
             panel=replace(given.panel, driver="simulated"),
             control=replace(given.control, socket=str(self._directory / "control.sock")),
         )
-        detectors = self._detectors or open_detectors(settings)
-        return Start(settings, "a-key", detectors, self._directory / "ledger.json", "pivoice.toml")
+        listening = open_listening(settings, {}, detectors=self._detectors)
+        return Start(settings, "a-key", listening, self._directory / "ledger.json", "pivoice.toml")
 
     def _open_daemon(self, settings: Config, **given: Any) -> Daemon:
         daemon = Daemon(settings, clock=self.loop.clock, today=self._today, **given)
