@@ -15,7 +15,7 @@ core (2026-08; the calls in `EmbeddingStream.calls` one by one, 20th percentile 
     20 np.dot 189; 38 copies of windows and of carried rows 49; 65 activations and pools 67
 
  - np.dot does 30 multiplications a nanosecond, of the 39 this core can. np.matmul takes 0.5 us longer to
-   begin. Several blocks at once save a sixth, but BLAS then adds in another order, and other numbers come out;
+   begin. Several blocks at once save a sixth, but BLAS then adds in another order, to other numbers;
  - a call on contiguous arrays takes 1 us, with a strided one among them 2.5. Hence no zero bands around the
    arrays, and windows in such an order that the halves a pool compares lie one after the other;
  - a bias that is one more row of the weights is free; as a call of its own it takes 1.2 us;
