@@ -87,7 +87,7 @@ def metrics(daemon: Daemon) -> Line:
     canceller = daemon.ears.echo_status or {}
     return {
         "capture_xruns": daemon.ears.xruns,
-        "wakes_in_own_voice": daemon.ears.ignored_wakes,
+        "wake": daemon.ears.wake_counts,
         "playback_xruns": daemon.mouth.xruns,
         "uplink_dropped_frames": daemon.uplink.dropped_frames,
         "dead_reply_s": daemon.mouth.ignored_s,

@@ -98,9 +98,15 @@ class Ears:
         return self._old_xruns + (pcm.xruns if pcm else 0)
 
     @property
-    def ignored_wakes(self) -> int:
-        """Wake words that were the agent's own voice."""
-        return self._wake.ignored
+    def wake_counts(self) -> dict[str, int]:
+        """What listening for the wake word came to since the start."""
+        wake = self._wake
+        return {
+            "blocks_scored": wake.scored,
+            "gate_openings": wake.openings,
+            "near_misses": wake.near_misses,
+            "in_own_voice": wake.ignored,
+        }
 
     @property
     def echo_status(self) -> dict[str, object] | None:

@@ -102,9 +102,15 @@ class WakeEar:
         self.watching = False
         self.ignored = 0
         """Hits that were our own voice."""
+        self.scored = 0
+        """Blocks that the detector was asked about."""
+        self.openings = 0
+        """How often something was heard in a quiet room."""
+        self.near_misses = 0
+        """How many were given away to be kept."""
         self._policy = listening.policy
         self._open_gate = listening.open_gate
-        self._near_misses = listening.near_misses
+        self._near = listening.near_misses
         self._keep = listening.keep
         self._ring = ring
         self._own_voice = own_voice
@@ -132,8 +138,8 @@ class WakeEar:
         self._rate_hz = rate_hz
         self._next = self._heard = self._ring.end
         self._unsensed = Pieces()
-        if self._near_misses:
-            self._near_misses.forget()
+        if self._near:
+            self._near.forget()
         if self._detector:
             self._detector.reset()
             is_gated = self._open_gate is not None and self._detector.memory_blocks is not None
@@ -144,7 +150,10 @@ class WakeEar:
         if self._gate:
             self._unsensed.append(sound)
             while self._unsensed.frames >= self._gate.block_frames:
-                self._gate.hear(self._unsensed.take(self._gate.block_frames))
+                was_open = self._gate.is_open
+                self.openings += (
+                    self._gate.hear(self._unsensed.take(self._gate.block_frames)) and not was_open
+                )
 
     def skip(self) -> None:
         """What is in the ring by now was quiet: nothing of it needs to be scored."""
@@ -164,6 +173,7 @@ class WakeEar:
             start, self._next = self._next, self._next + size
             if self._heard < start:
                 self._bridge(detector, start)
+            self.scored += 1
             self._judge(detector.score(self._ring.ear(start, self._next)), self._next, end_s=end_s)
             self._heard = self._next
 
@@ -206,12 +216,13 @@ class WakeEar:
     def _look_for_near_misses(
         self, scores: dict[str, float], position: int, *, end_s: float, decided: bool
     ) -> None:
-        if not self._near_misses or not self._keep:
+        if not self._near or not self._keep:
             return
         if self._own_voice.was_heard(end_s):
-            self._near_misses.forget()  # what nearly woke is our own
+            self._near.forget()  # what nearly woke is our own
             return
-        if clip := self._near_misses.hear(scores, position, decided=decided):
+        if clip := self._near.hear(scores, position, decided=decided):
+            self.near_misses += 1
             self._keep(clip, self._ring.ear(clip.start, clip.stop))
 
 

@@ -299,3 +299,20 @@ def test_the_card_of_a_dozing_daemon_never_overruns(tmp_path: Path) -> None:
         assert ears.xruns == 0
 
     house.run(script)
+
+
+def test_what_listening_came_to_is_counted(tmp_path: Path) -> None:
+    room = quiet_room(20, 16000, loud_s=(5.0, 12.0))
+    house = House(tmp_path, rate_hz=16000, room=room, detector=LoudDetector(), open_gate=EnergyGate)
+
+    async def script(loop: JumpLoop, ears: Ears) -> None:
+        await asyncio.sleep(2)
+        before = ears.wake_counts["blocks_scored"]
+        await asyncio.sleep(17.9)
+        counts = ears.wake_counts
+        assert counts["gate_openings"] == 2
+        # half a second of sound and a second more, twice
+        assert counts["blocks_scored"] - before == pytest.approx(2 * 1.5 / DOZE_S, abs=3)
+        assert (counts["in_own_voice"], counts["near_misses"]) == (0, 0)
+
+    house.run(script)

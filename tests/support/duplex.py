@@ -165,7 +165,7 @@ class Duplex:
         await asyncio.sleep(0.2)
         lost = [event for _, event in self.events if isinstance(event, CaptureLost | PlaybackLost)]
         assert not lost, lost
-        self.ignored_wakes = ears.ignored_wakes
+        self.ignored_wakes = ears.wake_counts["in_own_voice"]
         self.xruns = mouth.xruns
 
     def _take(self, now_s: float) -> None:
