@@ -1,8 +1,9 @@
 """Measure what the project promises, on the sound card's own timeline. Started by `scripts/bench VERB`.
 
-For `echo` see bench_echo.py. For the others the daemon is `pivoice run` at default settings (but for echo =
-"none"), on the bed's ALSA PCMs; the far end a bare server in this process, whose clock is the card's
-(CLOCK_MONOTONIC): figures are positions on timelines, so a busy machine makes them worse, never better.
+For `echo` see bench_echo.py, for `wake` bench_wake.py. For the others the daemon is `pivoice run` at default
+settings (but for echo = "none"), on the bed's ALSA PCMs; the far end a bare server in this process, whose
+clock is the card's (CLOCK_MONOTONIC): figures are positions on timelines, so a busy machine makes them worse,
+never better.
 Exit 1 when a promise is missed.
 """
 
@@ -24,7 +25,8 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench_echo import add_verb  # noqa: E402
+import bench_echo  # noqa: E402
+import bench_wake  # noqa: E402
 from figures import Figure, show  # noqa: E402
 
 from tests.support.bed import Samples, resampled  # noqa: E402
@@ -161,7 +163,8 @@ def main() -> int:
     interrupt = verbs.add_parser("interrupt", help="from an interruption to silence")
     interrupt.add_argument("--count", type=int, default=100, help="interruptions to measure")
     interrupt.set_defaults(bench=bench_interrupt)
-    add_verb(verbs)
+    bench_echo.add_verb(verbs)
+    bench_wake.add_verb(verbs)
     options = parser.parse_args()
 
     return 0 if show(options.bench(options)) else 1

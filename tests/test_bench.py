@@ -1,7 +1,9 @@
-"""The bench of the echo fails where a floor is missed, each by itself."""
+"""The benches of the echo and of the wake word fail where a floor is missed, each by itself."""
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import importlib
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,14 @@ GOOD_CUTS = {"cuts": 300, "rise_max_db": -0.1, "excess_max_ms": 5.0}
 def bench(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(SCRIPTS))
     return importlib.import_module("bench_echo")
+
+
+@pytest.fixture
+def wake(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    module = importlib.import_module("bench_wake")
+    monkeypatch.setattr(module.ears, "corpus_seconds", lambda: 5400.0)
+    return module
 
 
 def found(module: Any, *, hits: int) -> Any:
@@ -58,6 +68,87 @@ def test_a_missed_floor_is_missed_and_a_kept_one_kept(bench: Any, row: str, good
 
 def test_every_row_but_the_computing_has_a_floor(bench: Any):
     assert {row.name for row in bench.ROWS} == {name for name, *_ in CASES} | {"cpu"}
+
+
+def hot(module: Any, **turns: float) -> Any:
+    costs_ms = {"pivoice": 0.5, "openwakeword": 2.5, "pyopen_wakeword": 4.0} | turns
+    return module.costs.Hot({name: [cost_ms] * 3 for name, cost_ms in costs_ms.items()})
+
+
+def idle(module: Any, *, gated: float = 0.3, daemon: float = 0.6, mb: float = 64.0, loop: float = 0.0) -> Any:
+    return module.costs.Idle(
+        paced={"openwakeword": [3.0, 3.0], "pivoice_gated": [gated, gated]},
+        daemon={16_000: [daemon, daemon], 48_000: [9.0, 9.0]},
+        resident_mb={"openwakeword": 190.0, 16_000: mb, 48_000: 70.0},
+        switches={16_000: {module.costs.EVENT_LOOP: loop, "busiest thread": 12.5}},
+    )
+
+
+def gated(module: Any, *, lost: int = 0, difference: float = 0.0) -> Any:
+    return module.ears.Gated(180, lost, 183, difference, 100.0)
+
+
+def accepts(*, jarvis: int = 0, alexa: int = 3) -> dict[str, float]:
+    counts = {"hey_jarvis": jarvis, "hey_mycroft": 0, "hey_rhasspy": 0, "alexa": alexa}
+    highest = {f"{model}_max": 0.2 for model in counts}
+    return counts | highest | {"seconds": 675.0, "open_percent": 98.0}
+
+
+WAKE_CASES = [
+    ("hot", lambda m: hot(m), lambda m: hot(m, openwakeword=2.4)),
+    ("hot", lambda m: hot(m), lambda m: hot(m, pyopen_wakeword=3.9)),
+    ("idle", lambda m: idle(m), lambda m: idle(m, gated=0.31)),
+    ("idle", lambda m: idle(m), lambda m: idle(m, daemon=0.61)),
+    ("idle", lambda m: idle(m), lambda m: idle(m, mb=64.1)),
+    ("idle", lambda m: idle(m), lambda m: idle(m, loop=0.1)),
+    ("start", lambda m: m.costs.Starts([0.33], [1.0]), lambda m: m.costs.Starts([0.34], [1.0])),
+    ("gate", lambda m: gated(m), lambda m: gated(m, lost=1)),
+    ("gate", lambda m: gated(m), lambda m: gated(m, difference=1e-9)),
+    ("false", lambda _: accepts(), lambda _: accepts(jarvis=1)),
+    ("found", lambda m: m.ears.Found(30, 30, 0), lambda m: m.ears.Found(29, 30, 0)),
+    ("found", lambda m: m.ears.Found(30, 30, 0), lambda m: m.ears.Found(30, 30, 1)),
+]
+
+
+@pytest.mark.parametrize(
+    ("row", "good", "bad"), WAKE_CASES, ids=[f"{n}-{c[0]}" for n, c in enumerate(WAKE_CASES)]
+)
+def test_a_missed_floor_of_the_wake_word_is_missed(wake: Any, row: str, good: Any, bad: Any):
+    assert is_kept(wake, row, good(wake))
+    assert not is_kept(wake, row, bad(wake))
+
+
+def test_every_row_of_the_wake_word_has_a_floor(wake: Any):
+    assert {row.name for row in wake.ROWS} == {name for name, *_ in WAKE_CASES}
+
+
+def test_an_engine_that_is_not_to_be_had_costs_the_others_nothing(wake: Any):
+    turns = {"pivoice": [0.5], "openwakeword": [2.5]}
+
+    assert is_kept(wake, "hot", wake.costs.Hot(turns))
+
+
+def test_without_a_second_speaker_the_first_is_judged(wake: Any):
+    (row,) = [each for each in wake.ROWS if each.name == "found"]
+    cells = row.cells(False)
+    results = [wake.ears.Found(*((30, 30, 0) if voice == "hibari" else (0, 0, 0))) for voice, *_ in cells]
+
+    figures = row.judge(cells, results)
+
+    assert all(figure.is_kept for figure in figures)
+    assert not any("joe" in figure.name for figure in figures)
+
+
+def test_without_openwakeword_there_is_no_table(wake: Any, monkeypatch: pytest.MonkeyPatch):
+    def missing(*_: object) -> None:
+        raise wake.environment.LackingError("openwakeword cannot be measured: no module")
+
+    (row,) = [each for each in wake.ROWS if each.name == "hot"]
+    monkeypatch.setattr(wake, "ROWS", [dataclasses.replace(row, measure=missing)])
+    monkeypatch.setattr(wake.environment, "make", list)
+
+    with pytest.raises(SystemExit, match="openwakeword cannot be measured: no module"):
+        wake.bench_wake(argparse.Namespace(row=None, short=True))
 
 
 def test_a_table_with_a_missed_floor_is_a_failure(bench: Any):
