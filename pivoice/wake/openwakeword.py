@@ -11,15 +11,16 @@ shares the weights. Never imports openwakeword or onnxruntime, never downloads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pivoice.config import WakeConfig
 from pivoice.errors import ConfigError, Fault
 from pivoice.wake import models
 from pivoice.wake.detector import Samples
@@ -45,6 +46,7 @@ _QUIET_LSB = 20
 _QUIET_SEED = 80
 
 Array = NDArray[np.float32]
+_Part = TypeVar("_Part")
 
 
 class OpenWakeWordDetector:
@@ -181,17 +183,8 @@ class _Head:
 
 def _load_front_end() -> _FrontEnd:
     mel_path, embedding_path = models.front_end_models()
-    path = mel_path
-    try:
-        mel = read_mel_filter(_read(path))
-        path = embedding_path
-        layers = read_embedding(_read(path))
-    except UnknownNetworkError as error:
-        raise models.fault(
-            f"{path} is not the {path.stem} that pivoice runs, of openwakeword 0.4 or 0.5: {error}; "
-            f'run "{models.INSTALL}"',
-            key="wake.engine",
-        ) from error
+    mel = _read_part(mel_path, read_mel_filter)
+    layers = _read_part(embedding_path, read_embedding)
     ear = _Ear(mel, layers)
     # Not numpy.random, which costs 6 MB and is needed for nothing else.
     noise = np.frombuffer(Random(_QUIET_SEED).randbytes(_QUIET_BLOCKS * BLOCK_FRAMES), np.uint8)
@@ -201,19 +194,26 @@ def _load_front_end() -> _FrontEnd:
     return _FrontEnd(mel, layers, ear.memory())
 
 
+def _read_part(path: Path, recognised: Callable[[Graph], _Part]) -> _Part:
+    """Return what `recognised` makes of a file of openwakeword's own."""
+    try:
+        return recognised(read_model(path))
+    except (NotAModelError, OSError) as error:
+        problem = f"{path} {models.describe_content(path)} ({error})"
+    except UnknownNetworkError as error:
+        problem = f"{path} is not the {path.stem} of openwakeword 0.4 or 0.5: {error}"
+    raise models.fault(f'{problem}; run "{models.INSTALL} --force-reinstall"', key="wake.engine")
+
+
 def _load_heads(names: Sequence[str], quiet: Array) -> dict[str, _Head]:
-    """Return the heads of `names`, by what each is called: its own name, or its file's without the ending."""
+    """Return the heads of `names`, by what the settings call each."""
     heads: dict[str, _Head] = {}
     faults: list[Fault] = []
-    for name in dict.fromkeys(names):
+    for name, called in zip(dict.fromkeys(names), WakeConfig(models=list(names)).called, strict=True):
         try:
-            path = models.find_model(name)
-            head = _Head(path, quiet)
+            heads[called] = _Head(models.find_model(name), quiet)
         except ConfigError as error:
             faults += error.faults
-            continue
-        short = path.stem if "/" in name or name.endswith(path.suffix) else name
-        heads[name if short in heads else short] = head
     if faults:
         raise ConfigError(faults)
     return heads

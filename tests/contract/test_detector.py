@@ -92,6 +92,58 @@ def test_two_detectors_do_not_share_what_they_hear(make: MakeDetector) -> None:
     assert max(scores(far, room_noise(2))) < 0.1
 
 
+def test_a_twin_has_the_same_words_and_has_heard_nothing(make: MakeDetector) -> None:
+    near = make()
+    scores(near, np.concatenate([room_noise(1), wake_word()]))
+
+    far = near.twin()
+
+    assert (far.models, far.block_frames, far.memory_blocks) == (
+        near.models,
+        near.block_frames,
+        near.memory_blocks,
+    )
+    sound = np.concatenate([room_noise(1), wake_word(), room_noise(0.5)])
+    assert scores(far, sound) == scores(make(), sound)
+
+
+def test_twins_do_not_notice_what_the_other_hears(make: MakeDetector) -> None:
+    near, alone = make(), make()
+    far = near.twin()
+    sound = np.concatenate([room_noise(1), wake_word(), room_noise(0.5)])
+    blocks = sound[: len(sound) // 1280 * 1280].reshape(-1, 1280)
+
+    heard = []
+    for block in blocks:
+        heard.append(near.score(block))
+        far.score(-block)
+        far.reset()
+
+    assert heard == [alone.score(block) for block in blocks]
+
+
+@pytest.mark.parametrize("blocks", [0, 1, 7, 26])
+def test_what_was_replayed_counts_as_if_it_had_been_scored(make: MakeDetector, blocks: int) -> None:
+    sound = np.concatenate([room_noise(1.5), wake_word(), room_noise(0.5)])
+    past, future = np.split(sound, [blocks * 1280])
+    replaying, scoring = make(), make()
+
+    replaying.replay(past)
+    scores(scoring, past)
+
+    assert scores(replaying, future) == scores(scoring, future)
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [np.zeros(2560, np.float32), np.zeros(1900, np.int16)],
+    ids=["float samples", "a block and a half"],
+)
+def test_what_is_not_whole_blocks_of_int16_is_not_replayed(make: MakeDetector, sound: Samples) -> None:
+    with pytest.raises(AssertionError, match="1280"):
+        make().replay(sound)
+
+
 @pytest.mark.parametrize(
     "block",
     [np.zeros(1280, np.float32), np.zeros(640, np.int16), np.zeros((1280, 1), np.int16)],
@@ -108,3 +160,13 @@ def test_a_simulated_word_is_heard_where_the_script_says() -> None:
     heard = [detector.score(np.zeros(1280, np.int16))["b"] for _ in range(4)]
 
     assert heard == [0.001, 0.8, 0.8, 0.001]
+
+
+def test_a_simulated_word_keeps_its_place_when_what_is_before_it_is_replayed() -> None:
+    detector = SimulatedDetector(words=[Word(start=5 * 1280, stop=6 * 1280)], memory_blocks=26)
+
+    detector.replay(np.zeros(4 * 1280, np.int16))
+    heard = [detector.score(np.zeros(1280, np.int16))["hey_jarvis"] for _ in range(3)]
+
+    assert heard == [0.001, 0.9, 0.001]
+    assert (detector.memory_blocks, detector.replayed, detector.position) == (26, 4 * 1280, 7 * 1280)

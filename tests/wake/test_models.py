@@ -10,6 +10,7 @@ import pytest
 
 from pivoice.errors import ConfigError
 from pivoice.wake import models
+from tests.support.old_models import old_models
 
 
 def refusal(name: str) -> str:
@@ -87,3 +88,13 @@ def test_a_missing_package_is_answered_with_the_next_step(packages: Path) -> Non
 
     assert sentence.startswith("wake.engine: the package openwakeword")
     assert "pip install --no-deps openwakeword==0.5.1" in sentence
+
+
+def test_the_wake_words_of_an_older_package_are_found_too(packages: Path) -> None:
+    (packages / "openwakeword").symlink_to(old_models().parent.parent)
+
+    names = models.bundled_models()
+
+    assert set(names) == {"alexa", "hey_jarvis", "hey_marvin", "hey_mycroft"}
+    assert {path.parent for path in names.values()} == {models.front_end_models()[0].parent}
+    assert models.find_model("hey_marvin").resolve().parent == old_models().resolve()

@@ -13,8 +13,8 @@ import pytest
 from pivoice.errors import ConfigError
 from pivoice.wake import models
 from pivoice.wake.detector import RATE_HZ, Samples
-from pivoice.wake.openwakeword import BLOCK_FRAMES, OpenWakeWordDetector
-from tests.support.speech import load_speech
+from pivoice.wake.openwakeword import BLOCK_FRAMES, MEMORY_BLOCKS, OpenWakeWordDetector
+from tests.support.speech import load_speech, speech_names
 
 
 @pytest.fixture(scope="module")
@@ -102,19 +102,81 @@ def test_loud_noise_is_not_the_wake_word(detector: OpenWakeWordDetector) -> None
     assert max(scores(detector, loud)) < 0.1
 
 
-def test_a_hundred_resets_are_quiet_for_every_model(detector: OpenWakeWordDetector) -> None:
-    voice = said("user_wake")
-    blocks = [room_noise(0.08)] * 22  # as far back as a score looks
+@pytest.mark.parametrize("past_blocks", [MEMORY_BLOCKS - 1, MEMORY_BLOCKS + 5])
+def test_what_was_heard_before_the_memory_makes_no_difference_to_the_last_bit(
+    engine: OpenWakeWordDetector, past_blocks: int
+) -> None:
+    one, other = engine.twin(), engine.twin()
+    sound = np.concatenate([room_noise(1.4), said("user_wake"), room_noise(1)])
+    past, future = np.split(sound, [past_blocks * BLOCK_FRAMES])
+    scores(one, said("agent_time"))
+    scores(other, np.full(BLOCK_FRAMES * 3, 32767, np.int16))
+
+    one.replay(past)
+    other.replay(past)
+
+    assert scores(one, future) == scores(other, future)
+
+
+def test_the_oldest_block_of_the_memory_makes_a_difference(engine: OpenWakeWordDetector) -> None:
+    one, other = engine.twin(), engine.twin()
+    hiss = room_noise(0.08 * MEMORY_BLOCKS) // 10
+    loud = np.random.RandomState(3).randint(-32768, 32768, BLOCK_FRAMES).astype(np.int16)
+    one.score(loud)  # it lifts what counts as silence in the block after it
+    past, now = np.split(hiss.astype(np.int16)[: (MEMORY_BLOCKS - 1) * BLOCK_FRAMES], [-BLOCK_FRAMES])
+
+    one.replay(past)
+    other.replay(past)
+
+    assert one.score(now) != other.score(now)
+
+
+@pytest.fixture(scope="module")
+def everything() -> OpenWakeWordDetector:
+    """All bundled words."""
+    return OpenWakeWordDetector(list(models.bundled_models()))
+
+
+def loudest_after_resets(detector: OpenWakeWordDetector, sound: Samples, *, resets: int) -> float:
+    """Return the highest score of any model after resets all over `sound`."""
     loudest = 0.0
-
-    for nth in range(100):
-        detector.score(voice[nth * 97 :][:BLOCK_FRAMES])
+    for nth in range(resets):
+        start = nth * (len(sound) - 24 * BLOCK_FRAMES) // resets
         detector.reset()
-        # all 22 blocks now and then; the rest of the time the first, which is the reset itself
-        for block in blocks if nth % 20 == 0 else blocks[:1]:
-            loudest = max(loudest, *detector.score(block).values())
+        # until the quiet of the reset is nearly forgotten, now and then; else while it is nearly all
+        for block in range(24 if nth % 20 == 0 else 2):
+            at = start + block * BLOCK_FRAMES
+            loudest = max(loudest, *detector.score(sound[at : at + BLOCK_FRAMES]).values())
+    return loudest
 
-    assert loudest < 0.05
+
+def test_five_hundred_resets_in_speech_wake_nobody(everything: OpenWakeWordDetector) -> None:
+    """About 1 s of CPU, as the next."""
+    speech = np.concatenate(
+        [said(name) for name in ("agent_long", "agent_time", "user_weather", "user_barge")]
+    )
+
+    assert loudest_after_resets(everything, speech, resets=500) < 0.3
+
+
+def test_five_hundred_resets_in_silence_wake_nobody(everything: OpenWakeWordDetector) -> None:
+    quiet = np.concatenate([room_noise(10), room_noise(10) // 15, np.zeros(10 * RATE_HZ)]).astype(np.int16)
+
+    assert loudest_after_resets(everything, quiet, resets=500) < 0.05
+
+
+@pytest.mark.parametrize("word", ["jarvis", "alexa", "mycroft", "rhasspy"])
+def test_wake_words_a_tenth_of_a_second_after_a_reset_are_found(
+    everything: OpenWakeWordDetector, word: str
+) -> None:
+    found = {}
+
+    for name in speech_names(f"wake_{word}_"):
+        everything.reset()
+        sound = np.concatenate([room_noise(0.1), said(name), room_noise(0.3)])
+        found[name] = max(scores(everything, sound, load_speech(name).facts["word"]))
+
+    assert {name: score for name, score in found.items() if score < 0.5} == {}
 
 
 def test_a_reset_brings_back_exactly_the_same_state(detector: OpenWakeWordDetector) -> None:
