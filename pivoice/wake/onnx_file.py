@@ -24,7 +24,6 @@ from pivoice.wake import protobuf
 
 _SIZE_LIMIT = 64 * 2**20  # bytes; a wake word's network has 0.1 to 5 MB
 _DEPTH_LIMIT = 8  # graphs within graphs (the branches of an If); openwakeword's go to 2
-_RANK_LIMIT = 16  # numpy would take 64
 
 Array = NDArray[Any]
 
@@ -348,8 +347,8 @@ _DEFAULTS: dict[int, Any] = {1: 0.0, 2: 0, 3: ""}  # protobuf may leave these un
 
 def _shaped(flat: Array, shape: list[int], name: str) -> Array:
     """Return `flat` in `shape`, read-only, once it is certain that the one fits the other."""
-    claimed = "x".join(str(size) for size in shape[:_RANK_LIMIT]) or "1"
-    if len(shape) > _RANK_LIMIT or any(size < 0 for size in shape):  # -1 would mean "the rest" to numpy
+    claimed = "x".join(str(size) for size in shape[:8]) or "1"
+    if any(size < 0 for size in shape):  # -1 would mean "the rest" to numpy
         raise NotAModelError(f"is damaged: weights {name[:60]!r} of size {claimed}")
     try:
         array = flat.reshape(shape)

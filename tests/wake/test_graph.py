@@ -149,6 +149,12 @@ def test_sizes_left_open_are_one_unless_the_caller_says() -> None:
     assert Program(graph, {"x": (2, 16, 96)}).outputs[0].shape == (2, 16, 96)
 
 
+@pytest.mark.parametrize("shape", [(1, 5), (1, 4, 1), (-1, 4)])
+def test_a_size_that_the_file_does_not_leave_open_cannot_be_chosen(shape: tuple[int, ...]) -> None:
+    with pytest.raises(CannotRunError, match=r"input 'x' of shape \(1, 4\), where"):
+        Program(chain(node("Relu", "x", "y")), {"x": shape})
+
+
 def test_shapes_that_are_computed_from_an_open_size_are_worked_out_beforehand() -> None:
     names = ("shape", "batch", "row", "wanted")
     nodes = [
@@ -187,7 +193,7 @@ def test_a_choice_that_is_always_the_same_leaves_the_other_branch_alone() -> Non
 
 def test_a_branch_within_a_branch_sees_the_names_of_both_graphs_around_it() -> None:
     inner = helper.make_graph(
-        [helper.make_node("Add", ["x", "twice"], ["thrice"])], "inner", [], [onnx_value("thrice")]
+        [helper.make_node("Sub", ["twice", "opposite"], ["thrice"])], "inner", [], [onnx_value("thrice")]
     )
     same = helper.make_graph(
         [helper.make_node("Identity", ["x"], ["once"])], "same", [], [onnx_value("once")]
@@ -203,6 +209,7 @@ def test_a_branch_within_a_branch_sees_the_names_of_both_graphs_around_it() -> N
     )
     none = helper.make_graph([helper.make_node("Neg", ["x"], ["minus"])], "none", [], [onnx_value("minus")])
     nodes = [
+        helper.make_node("Neg", ["x"], ["opposite"]),
         helper.make_node("Greater", ["x", "zero"], ["positive"]),
         helper.make_node("Greater", ["x", "ten"], ["large"]),
         helper.make_node("If", ["positive"], ["y"], then_branch=outer, else_branch=none),

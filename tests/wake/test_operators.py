@@ -296,6 +296,7 @@ PRODUCTS = [
     case("MaxPool", _2D, kernel_shape=[2, 2], strides=[2, 2]),
     case("MaxPool", _2D, kernel_shape=[3, 2], pads=[1, 0, 1, 1], dilations=[2, 1]),
     case("MaxPool", _2D, kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1),
+    case("MaxPool", normal(1, 3, 5), kernel_shape=[2], strides=[3], pads=[1, 1], ceil_mode=1),
     case("MaxPool", normal(1, 3, 16), kernel_shape=[3], auto_pad="SAME_UPPER"),
     case("MaxPool", bytes_of(1, 2, 9), kernel_shape=[3], pads=[1, 1], opsets=(13,)),
     case("AveragePool", _2D, kernel_shape=[3, 2], pads=[1, 0, 1, 1], strides=[2, 1]),
@@ -367,6 +368,7 @@ QUANTISED = [
         constant=(1, 3),
     ),
     case("MatMulInteger", bytes_of(2, 30), bytes_of(30, 4)),
+    case("MatMulInteger", bytes_of(2, 1536) | 128, bytes_of(1536, 4) | 128, constant=(1,)),
     case("ConvInteger", bytes_of(1, 6, 16), bytes_of(8, 6, 3), np.uint8(9), np.uint8(101), pads=[1, 1]),
 ]
 

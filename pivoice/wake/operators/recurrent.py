@@ -24,7 +24,6 @@ class _Weights:
     batch: int
     hidden: int
     directions: int
-    batch_first: bool
     backward: tuple[int, ...]
     """Which directions begin at the end."""
     of_input: Array
@@ -38,8 +37,6 @@ class _Weights:
 
     def sums(self, x: Array) -> Array:
         """Return what the inputs contribute: steps x directions x batch x (gates x hidden)."""
-        if self.batch_first:
-            x = x.transpose(1, 0, 2)
         product = x.reshape(self.steps * self.batch, -1).dot(self.of_input)
         shape = (self.steps, self.batch, self.directions, -1)
         sums: Array = product.reshape(shape).transpose(0, 2, 1, 3) + self.shift
@@ -51,17 +48,13 @@ class _Weights:
         """Return the first state: what the file says, or zeros."""
         if given is None:
             return np.zeros((self.directions, self.batch, self.hidden), self.of_state.dtype)
-        return given.transpose(1, 0, 2) if self.batch_first else given
+        return given
 
     def output(self, states: Array) -> Array:
         """Return the states of all steps as ONNX lays them out. Overwrites `states`."""
         for direction in self.backward:
             states[:, direction] = states[::-1, direction].copy()
-        return states.transpose(2, 0, 1, 3) if self.batch_first else states
-
-    def last(self, state: Array) -> Array:
-        """Return one state as ONNX lays it out."""
-        return state.transpose(1, 0, 2) if self.batch_first else state
+        return states
 
 
 def _weights_of(call: Call, gates: int) -> _Weights:
@@ -72,11 +65,10 @@ def _weights_of(call: Call, gates: int) -> _Weights:
     given = [name.capitalize() for name in call.attribute("activations", usual)]
     if given != usual or call.attribute("clip") or call.attribute("input_forget", 0):
         raise call.fault("has other activations than the usual, which pivoice does not run")
-    batch_first = bool(call.attribute("layout", 0))
+    call.refuse(layout=0)  # onnxruntime does not run another either
     if call.example(0).ndim != 3:
         raise call.fault(f"is given the shape {call.example(0).shape}")
-    first, second, width = call.example(0).shape
-    steps, batch = (second, first) if batch_first else (first, second)
+    steps, batch, width = call.example(0).shape
     call.example(1), call.example(2)  # must be there
     of_input, of_state, shift = call.take(1), call.take(2), call.take(3)
     assert of_input is not None and of_state is not None
@@ -94,7 +86,6 @@ def _weights_of(call: Call, gates: int) -> _Weights:
         batch=batch,
         hidden=hidden,
         directions=directions,
-        batch_first=batch_first,
         backward={"reverse": (0,), "bidirectional": (1,)}.get(direction, ()),
         of_input=np.asfortranarray(of_input.reshape(directions * rows, width).T),
         of_state=np.ascontiguousarray(of_state.transpose(0, 2, 1)),
@@ -141,8 +132,8 @@ def _lstm(call: Call) -> Function:
             cell = kept * cell
             cell += taken * new
             state = np.multiply(given, np.tanh(cell), out=made)
-        last = scaled.last(state.copy())
-        return scaled.output(states), last, scaled.last(cell)
+        last = state.copy()
+        return scaled.output(states), last, cell
 
     return lstm
 
@@ -179,7 +170,7 @@ def _gru(call: Call) -> Function:
             new += sum_[..., both:]
             np.tanh(new, out=new)
             state = np.add(new, update * (state - new), out=made)
-        last = weights.last(state.copy())
+        last = state.copy()
         return weights.output(states), last
 
     return gru
@@ -196,7 +187,7 @@ def _rnn(call: Call) -> Function:
             state = np.tanh(
                 np.matmul(state, weights.of_state) + (sums[step] + weights.state_shift), out=states[step]
             )
-        last = weights.last(state.copy())
+        last = state.copy()
         return weights.output(states), last
 
     return rnn
