@@ -36,6 +36,10 @@ def room_noise(seconds: float) -> Samples:
     return np.random.RandomState(11).randint(-30, 31, int(seconds * RATE_HZ)).astype(np.int16)
 
 
+def full_scale(seconds: float) -> Samples:
+    return np.random.RandomState(3).randint(-32768, 32768, int(seconds * RATE_HZ)).astype(np.int16)
+
+
 def scores(detector: OpenWakeWordDetector, sound: Samples, model: str = "hey_jarvis") -> list[float]:
     blocks = (sound[at : at + BLOCK_FRAMES] for at in range(0, len(sound) - BLOCK_FRAMES + 1, BLOCK_FRAMES))
     return [detector.score(block)[model] for block in blocks]
@@ -107,10 +111,11 @@ def test_what_was_heard_before_the_memory_makes_no_difference_to_the_last_bit(
     engine: OpenWakeWordDetector, past_blocks: int
 ) -> None:
     one, other = engine.twin(), engine.twin()
-    sound = np.concatenate([room_noise(1.4), said("user_wake"), room_noise(1)])
+    hiss = (room_noise(1.4) // 10).astype(np.int16)  # what is loud before it reaches furthest into it
+    sound = np.concatenate([hiss, said("user_wake"), room_noise(1)])
     past, future = np.split(sound, [past_blocks * BLOCK_FRAMES])
     scores(one, said("agent_time"))
-    scores(other, np.full(BLOCK_FRAMES * 3, 32767, np.int16))
+    scores(other, full_scale(0.24))
 
     one.replay(past)
     other.replay(past)
@@ -121,8 +126,7 @@ def test_what_was_heard_before_the_memory_makes_no_difference_to_the_last_bit(
 def test_the_oldest_block_of_the_memory_makes_a_difference(engine: OpenWakeWordDetector) -> None:
     one, other = engine.twin(), engine.twin()
     hiss = room_noise(0.08 * MEMORY_BLOCKS) // 10
-    loud = np.random.RandomState(3).randint(-32768, 32768, BLOCK_FRAMES).astype(np.int16)
-    one.score(loud)  # it lifts what counts as silence in the block after it
+    one.score(full_scale(0.08))  # it lifts what counts as silence in the block after it
     past, now = np.split(hiss.astype(np.int16)[: (MEMORY_BLOCKS - 1) * BLOCK_FRAMES], [-BLOCK_FRAMES])
 
     one.replay(past)
