@@ -40,7 +40,7 @@ ROWS, BANDS = 8, 32
 """What a block of 80 ms is: mel rows, and bands in each."""
 EMBEDDING_SIZE = 96
 LEAK, FLOOR = 0.2, -0.4
-"""A layer's outputs pass max(leaky ReLU, floor)."""
+"""Of the activation: max(x, leak x, floor)."""
 
 Array = NDArray[np.float32]
 _PAST = 2  # rows that a kernel of 3 rows looks back
@@ -48,7 +48,10 @@ _PAST = 2  # rows that a kernel of 3 rows looks back
 
 @dataclass(frozen=True)
 class Convolution:
-    """One layer: a convolution, what follows it, and the pool after that. Shared, never written to."""
+    """One layer: a convolution, what follows it, and the pool after that. Shared, never written to.
+
+    All but the last end in max(leaky ReLU, floor); its outputs are the embedding.
+    """
 
     kernel: tuple[int, int]
     """Rows and bands: (3, 3) or (1, 3), with a zero band on each side, or (3, 1)."""
@@ -58,8 +61,6 @@ class Convolution:
     """The maximum of so many rows and bands is kept."""
     norm: tuple[Array, Array] | None = None
     """Factor and summand of each output, after a ReLU, before anything else."""
-    is_last: bool = False
-    """Its outputs are the embedding, as they are."""
 
     @property
     def outputs(self) -> int:

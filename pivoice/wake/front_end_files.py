@@ -135,7 +135,7 @@ class _Chain:
         if pool != (1, 1):
             self._expect_attributes(self._take("MaxPool"), kernel_shape=pool, strides=pool)
         together = np.ascontiguousarray(np.vstack([rows, bias]), np.float32)
-        return Convolution(kernel, together, pool=pool, norm=norm, is_last=is_last)
+        return Convolution(kernel, together, pool=pool, norm=norm)
 
     def leave(self) -> None:
         """Take what is done to the output: it must be all that is left."""
