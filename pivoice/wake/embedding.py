@@ -9,7 +9,7 @@ the 11 that look back keeps its last 2 rows, and a block costs 5.6 million multi
 result is the file's, to rounding (tests/wake/test_embedding.py).
 
 A block is a list of 123 numpy calls on views that were made once. As measured in place on one x86-64 server
-core (2026-08; the calls in `EmbeddingStream.calls` one by one, 20th percentile of 4,000 blocks), in us:
+core (2026-11; the calls in `EmbeddingStream.calls` one by one, 20th percentile of 4,000 blocks), in us:
 
     convolutions 0; 1-2; 3-6; 7-10; 11-14; 15-19, with all that follows them: 11, 49, 69, 75, 53, 47 = 305
     20 np.dot 189; 38 copies of windows and of carried rows 49; 65 activations and pools 67
