@@ -14,9 +14,13 @@ import select
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pivoice import __version__
 from pivoice.errors import ConfigError, PivoiceError
+
+if TYPE_CHECKING:
+    from pivoice.config import Config
 
 EX_CONFIG = 78  # sysexits.h
 _RELOAD_S = 60.0  # wake models load for a second or two on a Pi that has nothing else to do
@@ -185,10 +189,25 @@ def _config(options: argparse.Namespace) -> int:
     path = config.find_path(options.config)
     settings = config.load(path)
     if options.check:
+        _try_wake_words(settings, path)
         print(f"{path}: " + ("right" if Path(path).exists() else "not there; every setting has its default"))
     else:
         print(json.dumps(config.shown(settings), indent=2))
     return 0
+
+
+def _try_wake_words(settings: Config, path: str) -> None:
+    """Load what `settings` would listen with: what is wrong with a file shows nowhere else."""
+    from pivoice import service
+
+    service.limit_threads()  # before numpy comes in
+    from pivoice.wake.detector import open_detector
+
+    try:
+        open_detector(settings.wake)
+    except ConfigError as error:
+        error.path = error.path or path
+        raise
 
 
 def _devices(_: argparse.Namespace) -> int:

@@ -51,3 +51,25 @@ def test_a_file_with_mistakes_still_says_where_the_daemon_is(tmp_path: Path, tex
     path.write_text(text)
 
     assert cli._socket_of(str(path)) == socket
+
+
+@pytest.mark.parametrize(
+    ("models", "code", "said"),
+    [
+        ('["hey_jarvis"]', 0, ": right"),
+        ('["hey_jarvs"]', 78, "did you mean hey_jarvis?"),
+        ('["/etc/hostname.onnx"]', 78, "there is no such file"),
+    ],
+)
+def test_checking_a_configuration_tries_the_wake_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], models: str, code: int, said: str
+):
+    path = tmp_path / "pivoice.toml"
+    path.write_text(f"[wake]\nmodels = {models}\n")
+
+    found = cli.main(["config", "--check", "--config", str(path)])
+
+    written = capsys.readouterr()
+    assert found == code
+    assert said in written.out + written.err
+    assert str(path) in written.out + written.err
