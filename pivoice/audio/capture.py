@@ -215,7 +215,8 @@ class Ears:
     def _hear(self, pcm: Capture, times: PeriodTimes) -> None:
         xruns, is_found = 0, False
         while True:
-            dozed = self._doze(times) if is_found and self._is_at_rest else 0
+            # What was dozed for was not waited for: now and then a period is, to see when the card has it.
+            dozed = self._doze(times) if is_found and self._is_at_rest and not times.is_vague else 0
             count = dozed or 1
             sound = pcm.read(count)
             if self._stopping.is_set() or self._muted:
@@ -225,7 +226,7 @@ class Ears:
                 self._warn_of_xruns(pcm)
                 times = PeriodTimes(pcm.format)
                 self._intake.discontinuity()
-            start_s, end_s = times.place(self._clock.monotonic(), count)
+            start_s, end_s = times.place(self._clock.monotonic(), count, is_awaited=not dozed)
             if not dozed:
                 self._obey()
             self._take(sound, start_s=start_s, end_s=end_s)
@@ -328,19 +329,33 @@ class PeriodTimes:
     """When periods were captured, from when they could be read: reads come late, never early. One thread."""
 
     _CREEP_S = 20e-6  # per period: follows a card's clock that is slow by up to 1000 ppm at 20 ms
+    _SURE_S = 4.0  # for so long a clock that is 200 ppm off is less than a millisecond off
 
     def __init__(self, opened: Format) -> None:
         self.period_s = opened.period_frames / opened.rate_hz
         self.end_s = 0.0
         """Of the last one."""
         self._count = 0
+        self._unseen = 0  # periods since the last one that was waited for
         self._epoch_s = float("inf")
 
-    def place(self, now_s: float, count: int = 1) -> tuple[float, float]:
-        """Return start and end of the next `count` periods, the last of which was read at `now_s`."""
+    @property
+    def is_vague(self) -> bool:
+        """For long nothing was waited for: a card that is fast may have more by now than it should."""
+        return self._unseen * self.period_s >= self._SURE_S
+
+    def place(self, now_s: float, count: int = 1, *, is_awaited: bool = True) -> tuple[float, float]:
+        """Return start and end of the next `count` periods, the last of which was read at `now_s`.
+
+        What was not awaited came late by as much as nobody asked: it never moves them to later.
+        """
         self._count += count
+        self._unseen += count
         since_s = self._count * self.period_s
-        self._epoch_s = min(now_s - since_s, self._epoch_s + count * self._CREEP_S)
+        creep_s = self._unseen * self._CREEP_S if is_awaited else 0.0
+        self._epoch_s = min(now_s - since_s, self._epoch_s + creep_s)
+        if is_awaited:
+            self._unseen = 0
         self.end_s = self._epoch_s + since_s
         return self.end_s - count * self.period_s, self.end_s
 

@@ -697,6 +697,24 @@ def test_a_card_whose_clock_is_slow_is_followed():
     assert end_s == pytest.approx(180_000 * slow_s, abs=0.001)
 
 
+@pytest.mark.parametrize("ppm", [0, 300, -300, 600])
+def test_a_card_is_followed_when_only_now_and_then_a_period_is_waited_for(ppm: int):
+    times = PeriodTimes(Format(48000, 960, 48000, 1, "S16_LE"))
+    period_s = 0.02 / (1 + ppm * 1e-6)
+    now_s, read, errors = 0.0, 0, []
+
+    while now_s < 600:
+        is_awaited = times.is_vague or not read
+        count = 1 if is_awaited else 4
+        read += count
+        asked_s = now_s if is_awaited else times.end_s + count * times.period_s + 0.001
+        now_s = max(asked_s, read * period_s)
+        _, end_s = times.place(now_s, count, is_awaited=is_awaited)
+        errors.append(end_s - read * period_s)
+
+    assert -0.002 < min(errors) and max(errors) < 0.003
+
+
 def test_ears_without_a_wake_word_listen_for_the_button_and_hear_all_the_same(tmp_path: Path):
     house = House(tmp_path, detector=None)
 
