@@ -135,9 +135,7 @@ def test_in_a_quiet_room_the_thread_wakes_once_in_eighty_ms(
 @pytest.mark.parametrize("ppm", [0.0, 300.0, -300.0])
 def test_ears_that_dozed_for_long_are_not_behind_the_card(tmp_path: Path, ppm: float) -> None:
     silence = np.zeros(16000, np.int16)  # nothing ever wakes them
-    house = House(
-        tmp_path, rate_hz=16000, room=silence, detector=RememberingDetector(), open_gate=EnergyGate
-    )
+    house = House(tmp_path, rate_hz=16000, room=silence, detector=RememberingDetector(), open_gate=EnergyGate)
     house.mic.ppm = ppm
 
     async def script(loop: JumpLoop, ears: Ears) -> None:

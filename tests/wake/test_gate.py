@@ -81,6 +81,26 @@ def test_a_fan_that_stops_does_not_leave_it_deaf() -> None:
     assert any(opened[: round(0.4 / BLOCK_S)])
 
 
+@pytest.mark.parametrize("rate_hz", [16000, 44100, 48000])
+@pytest.mark.parametrize("pause_s", [0.0, 0.3, 0.6])
+def test_a_word_softer_than_a_fan_that_has_just_stopped_finds_it_open(pause_s: float, rate_hz: int) -> None:
+    gate = settled(1000, rate_hz)
+    word = resampled(load_speech("user_wake").at_rate(EAR_HZ), EAR_HZ, rate_hz)
+    soft = word // round(np.abs(word).max() / 300)
+    pauses = [np.zeros(round(seconds * rate_hz), np.int16) for seconds in (pause_s, 0.2)]
+    after = np.concatenate([pauses[0], soft, pauses[1]])
+
+    opened = listen(gate, after + noise(len(after) / rate_hz, 10, rate_hz, seed=7)[: len(after)])
+
+    assert opened[-1]
+
+
+def test_a_microphone_with_an_offset_is_no_noise_that_stops() -> None:
+    opened = listen(EnergyGate(), noise(3, 30) + np.int16(5000))
+
+    assert opened.index(False) == round(HOLD_S / BLOCK_S)
+
+
 def coloured(seconds: float, slope: float, rate_hz: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Return noise of deviation 1 whose amplitude goes with frequency ** slope."""
     spectrum = np.fft.rfft(np.random.default_rng(8).normal(0, 1, round(seconds * rate_hz)))
