@@ -75,7 +75,7 @@ class Ears:
         self._wake = WakeEar(listening, ring, own_voice, clock=clock, post=post, report=report)
         self._echo = echo
         self._echo_delay_s = echo.delay_s if echo else 0.0
-        self._orders: deque[Callable[[], None]] = deque()  # event loop in, capture thread out
+        self._orders: deque[tuple[float, Callable[[], None]]] = deque()  # event loop in, capture thread out
         self._door = threading.Event()  # something changed: look
         self._stopping = threading.Event()
         self._muted = False  # the event loop writes it
@@ -165,7 +165,7 @@ class Ears:
         self._order(partial(self._feed.open, position, preroll=preroll))
 
     def _order(self, order: Callable[[], None]) -> None:
-        self._orders.append(order)
+        self._orders.append((self._clock.monotonic(), order))
         self._door.set()
 
     # --- the capture thread ---
@@ -253,7 +253,9 @@ class Ears:
             self._door, times.end_s + wanted * times.period_s + _LATE_S - self._clock.monotonic()
         )
         self._door.clear()
-        return min(wanted, times.due(self._clock.monotonic()))
+        # What is captured after somebody knocked is not slept through, however late this thread wakes
+        asked_s = self._orders[0][0] if self._orders else math.inf
+        return min(wanted, times.due(min(asked_s, self._clock.monotonic())))
 
     def _take(self, sound: Samples, *, start_s: float, end_s: float) -> None:
         """Do what is to be done with what was captured from `start_s` to `end_s`."""
@@ -279,7 +281,7 @@ class Ears:
         if self._orders and self._intake.is_behind:
             self._catch_up(RING_S)
         while self._orders:
-            self._orders.popleft()()
+            self._orders.popleft()[1]()
 
     def _pass_time(self, for_s: float | None, *, muted: bool) -> None:
         """Wait without a microphone for `for_s` (None: while `muted`), sending zeros where sound is due."""

@@ -200,6 +200,34 @@ def test_a_button_pressed_while_they_doze_sends_all_from_then_on_and_at_most_a_p
     )
 
 
+def test_nothing_of_what_follows_a_press_is_lost_to_a_thread_that_is_late_to_wake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pressed_s = 7.003
+    house = House(tmp_path, seconds=9, detector=None)
+    wait = JumpClock.wait
+
+    def late(clock: JumpClock, event: threading.Event, timeout_s: float | None = None) -> bool:
+        is_set = wait(clock, event, timeout_s)
+        if is_set and clock.now_s == pressed_s and threading.current_thread().name == "capture":
+            wait(clock, threading.Event(), 0.07)
+        return is_set
+
+    monkeypatch.setattr(JumpClock, "wait", late)
+
+    async def script(loop: JumpLoop, ears: Ears) -> None:
+        await asyncio.sleep(pressed_s - loop.time())
+        ears.open_uplink(None, False)
+        await asyncio.sleep(1.0)
+        ears.set_muted(True)
+        house.end = ears.position
+
+    house.run(script)
+
+    sent_s, since_s = len(house.sent()) / 24000, house.end / EAR_HZ - pressed_s
+    assert since_s - 0.004 <= sent_s <= since_s + PERIOD_S + 0.001
+
+
 def is_sound_of(sent: Samples, heard: Samples) -> bool:
     """Return whether `sent` is `heard`, but for what the resampler holds back at the end."""
     expected = resampled(heard, EAR_HZ, 24000)[: len(sent)]
