@@ -59,10 +59,6 @@ class HeardRing:
         for track in self._tracks:
             track.leap(frames)
 
-    def clear(self) -> None:
-        """Forget the sound; the position goes on."""
-        self.leap(0)
-
 
 class Intake:
     """The ring, and what is not in it yet."""
@@ -124,6 +120,6 @@ class Intake:
             self._echo.discontinuity()
 
     def clear(self) -> None:
-        """The microphone was closed: forget what was heard."""
-        self.ring.clear()
+        """The microphone was closed: forget what was heard, laid by or not; the position goes on."""
+        self.ring.leap(self.position - self.ring.end)
         self._behind = 0

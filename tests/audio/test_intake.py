@@ -81,3 +81,15 @@ def test_laid_by_and_caught_up_is_as_good_as_taken(
     assert there_s >= min(within_s - 0.04, heard_s)
     # 44.1 kHz: the resampler counts in floats, and may round a sample the other way
     expect_same(lazy, eager, tolerance=0 if EAR_HZ % rate_hz == 0 or rate_hz % EAR_HZ == 0 else 1)
+
+
+@pytest.mark.parametrize("rate_hz", RATES)
+def test_closed_while_much_is_laid_by_the_position_goes_on(rate_hz: int) -> None:
+    intake = opened(rate_hz)
+    for period in periods(30, rate_hz, rate_hz // 50):
+        intake.lay_by(period)
+    before = intake.position
+
+    intake.clear()
+
+    assert intake.position == intake.ring.end == intake.ring.start == before
