@@ -128,8 +128,7 @@ class ClipStore:
                 return
             self._waiting.append((clip, samples, time.time()))
             if self._writer is None:
-                self._writer = threading.Thread(target=self._write_all, name="near-misses", daemon=True)
-                self._writer.start()
+                self._start()
 
     def join(self, timeout_s: float) -> bool:
         """Wait until nothing is left to write; return whether that is so."""
@@ -137,6 +136,16 @@ class ClipStore:
         if writer is not None:
             writer.join(timeout_s)
         return self._writer is None
+
+    def _start(self) -> None:
+        writer = threading.Thread(target=self._write_all, name="near-misses", daemon=True)
+        try:
+            writer.start()
+        except RuntimeError as error:  # out of threads or memory: no reason for the microphone to be reopened
+            self._waiting.clear()
+            self._warn(str(error))
+        else:
+            self._writer = writer
 
     # --- the writer's thread ---
 
@@ -176,7 +185,7 @@ class ClipStore:
 
     def _kept(self) -> list[Path]:
         """Return our clips, and drop what a crash left of one; what else lies there is not ours."""
-        ours = [path for path in self.directory.iterdir() if _NAME.fullmatch(path.name)]
+        ours = [path for path in self.directory.iterdir() if _NAME.fullmatch(path.name) and path.is_file()]
         for path in ours:
             if path.suffix == ".new":
                 path.unlink(missing_ok=True)
@@ -186,7 +195,8 @@ class ClipStore:
         # By number, not by date: a Pi without a clock wakes up in the past.
         kept.sort(key=self._number)
         for path in kept[: max(0, len(kept) - self.most)]:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # of what cannot be deleted there is one, of the rest no end
+                path.unlink()
 
     @staticmethod
     def _number(path: Path) -> int:

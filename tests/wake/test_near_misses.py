@@ -181,6 +181,35 @@ def test_files_of_others_are_left_alone_and_what_a_crash_left_of_ours_goes(tmp_p
     assert [name.partition("-")[0] for name in stored(store)] == ["000001", "mine.wav"]
 
 
+def test_what_cannot_be_deleted_does_not_keep_the_others(tmp_path: Path):
+    (tmp_path / "000001-20260101T000000-x-0.30.wav").mkdir()  # somebody's idea of order
+    store = ClipStore(tmp_path, most=2)
+
+    for score in (0.31, 0.32, 0.33, 0.34):
+        store.keep(clip(score), np.zeros(4, np.int16))
+        assert store.join(10)
+
+    assert [name.rpartition("-")[2] for name in stored(store)] == ["0.30.wav", "0.33.wav", "0.34.wav"]
+
+
+def test_no_thread_to_be_had_costs_that_recording_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    store = ClipStore(tmp_path, most=2)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as scarce:
+        scarce.setattr(threading.Thread, "start", refuse)
+        store.keep(clip(0.31), np.zeros(4, np.int16))
+    store.keep(clip(0.32), np.zeros(4, np.int16))
+
+    assert store.join(10)
+    assert [name.rpartition("-")[2] for name in stored(store)] == ["0.32.wav"]
+    assert "can't start new thread" in caplog.text
+
+
 def test_a_model_with_a_strange_name_stays_inside_the_directory(tmp_path: Path):
     store = ClipStore(tmp_path / "near", most=1)
 
