@@ -24,7 +24,7 @@ from pivoice.errors import PivoiceError
 _WAKE = re.compile(r"\s*\[\s*wake\s*\]")
 _THRESHOLDS = re.compile(r"\s*\[\s*wake\s*\.\s*thresholds\s*\]")
 _COMMENTED = re.compile(r"\s*#+\s*thresholds\s*=")
-_INLINE = re.compile(r"(\s*(?:wake\s*\.\s*)?thresholds\s*=\s*)\{.*\}(\s*(?:#.*)?)$", re.DOTALL)
+_INLINE = re.compile(r"(\s*(?:wake\s*\.\s*)?thresholds\s*=\s*)\{")
 
 
 def write_thresholds(path: str, thresholds: Mapping[str, float]) -> None:
@@ -98,7 +98,7 @@ def _candidates(lines: list[str], model: str, threshold: float, table: Mapping[s
             yield replaced(at, f"{found[1]}{threshold}{found[2]}")
     for at, line in enumerate(lines):
         if found := _INLINE.match(line):
-            yield replaced(at, f"{found[1]}{inline}{found[2]}")
+            yield replaced(at, f"{found[1]}{inline}{line[_table_end(line) :]}")
     for pattern, new in (
         (_THRESHOLDS, one),
         (_COMMENTED, whole),
@@ -111,6 +111,15 @@ def _candidates(lines: list[str], model: str, threshold: float, table: Mapping[s
     blank = end if lines else ""
     yield inserted(len(lines), f"{blank}[wake]{end}{whole}")
     yield inserted(0, f"wake.thresholds.{one}")
+
+
+def _table_end(line: str) -> int:
+    """Return where the inline table in `line` ends; a brace may also stand in a name, or in a comment."""
+    for brace in re.finditer("}", line):
+        with contextlib.suppress(tomllib.TOMLDecodeError):
+            tomllib.loads(line[: brace.end()])
+            return brace.end()
+    return len(line)
 
 
 def _key(model: str) -> str:

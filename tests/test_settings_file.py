@@ -45,6 +45,14 @@ def test_in_the_shipped_file_one_line_is_added_below_the_one_that_explains_it():
             "[wake]\nthresholds = { alexa = 0.4, hey_jarvis = 0.6 } # why\n",
         ),
         (
+            "[wake]\nthresholds = { hey_jarvis = 0.5 } # was { hey_jarvis = 0.4 }\n",
+            "[wake]\nthresholds = { hey_jarvis = 0.6 } # was { hey_jarvis = 0.4 }\n",
+        ),
+        (
+            "[wake]\nthresholds = { '} # a' = 0.4 } # {}\n",
+            '[wake]\nthresholds = { "} # a" = 0.4, hey_jarvis = 0.6 } # {}\n',
+        ),
+        (
             "[wake.thresholds]\nhey_jarvis=0.5# why\nalexa = 0.4\n",
             "[wake.thresholds]\nhey_jarvis=0.6# why\nalexa = 0.4\n",
         ),
