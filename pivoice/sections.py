@@ -156,12 +156,18 @@ class WakeConfig:
     @property
     def called(self) -> tuple[str, ...]:
         """What the models are called, in scores and in `thresholds`, in their order."""
-        names: list[str] = []
-        for model in dict.fromkeys(self.models):
-            is_path = "/" in model or model.endswith(_MODEL_FILES)
-            short = model.rpartition("/")[2].rpartition(".")[0] if is_path else model
-            names.append(model if not short or short in names else short)
-        return tuple(names)
+        models = dict.fromkeys(self.models)
+        paths = {model for model in models if "/" in model or model.endswith(_MODEL_FILES)}
+        names = [model for model in models if model not in paths]  # a bundled one has no other name
+        called = []
+        for model in models:
+            short = model.rpartition("/")[2].rpartition(".")[0] if model in paths else ""
+            if short and short not in names:
+                names.append(short)
+                called.append(short)
+            else:
+                called.append(model)
+        return tuple(called)
 
     def threshold_of(self, called: str) -> float:
         """Return the score that counts as the wake word of one model."""

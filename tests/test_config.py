@@ -174,6 +174,17 @@ def test_each_model_has_its_own_threshold_or_that_of_all():
     assert [wake.threshold_of(name) for name in wake.called] == [0.4, 0.7, 0.4, 0.8]
 
 
+def test_a_bundled_wake_word_and_ones_own_of_that_name_are_two_in_any_order():
+    names = ["/etc/hey_jarvis.onnx", "hey_jarvis", "/etc/alexa.onnx", "/etc/alexa/alexa.onnx"]
+
+    for models in (names, names[1::-1]):
+        called = config.WakeConfig(models=models).called
+
+        assert len(set(called)) == len(models)
+        assert called[models.index("hey_jarvis")] == "hey_jarvis"
+        assert called[models.index("/etc/hey_jarvis.onnx")] == "/etc/hey_jarvis.onnx"
+
+
 def test_with_the_button_alone_thresholds_may_stay_in_the_file():
     assert config.parse(
         '[wake]\nengine = "none"\nmodels = []\n[wake.thresholds]\nhey_jarvis = 0.6'
