@@ -278,9 +278,9 @@ class Ears:
         self._wake.skip()
 
     def _obey(self) -> None:
-        if self._orders and self._intake.is_behind:
-            self._catch_up(RING_S)
-        while self._orders:
+        while self._orders:  # looked at once: an order that comes in between finds the whole ring, too
+            if self._intake.is_behind:
+                self._catch_up(RING_S)
             self._orders.popleft()[1]()
 
     def _pass_time(self, for_s: float | None, *, muted: bool) -> None:

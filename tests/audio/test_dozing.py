@@ -6,6 +6,7 @@ import asyncio
 import threading
 import zlib
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -248,6 +249,35 @@ def test_a_long_preroll_is_there_however_long_they_dozed(tmp_path: Path, slept_s
     house.run(script)
 
     house.expect_sent(house.ear_sound[round((slept_s - 0.5 - 0.3) * EAR_HZ) : house.end])
+
+
+class LateOrders(deque[Callable[[], None]]):
+    """Gets its order right after somebody saw that there is none."""
+
+    late: Callable[[], None] | None = None
+
+    def __bool__(self) -> bool:
+        if not self.late:
+            return len(self) > 0
+        self.append(self.late)
+        self.late = None
+        return False
+
+
+def test_what_is_asked_for_between_two_looks_finds_what_was_laid_by(tmp_path: Path) -> None:
+    house = House(tmp_path, seconds=9, detector=None)
+
+    async def script(loop: JumpLoop, ears: Ears) -> None:
+        orders = ears._orders = LateOrders()
+        await asyncio.sleep(3.0)
+        orders.late = lambda: ears._feed.open(round(2.5 * EAR_HZ), preroll=True)
+        await asyncio.sleep(0.5)
+        ears.set_muted(True)
+        house.end = ears.position
+
+    house.run(script)
+
+    house.expect_sent(house.ear_sound[round(2.2 * EAR_HZ) : house.end])
 
 
 def test_muting_while_they_doze_closes_the_microphone_within_a_period(tmp_path: Path) -> None:
