@@ -52,7 +52,7 @@ class HeardRing:
 
     def ear(self, start: int, stop: int) -> Samples:
         """Return a copy of what the wake word hears, `start` to `stop`, or what there is of it."""
-        return self._ear.since(start)[: stop - max(start, self.start)]
+        return self._ear.since(start)[: max(0, stop - max(start, self.start))]
 
     def leap(self, frames: int) -> None:
         """So many samples went by unheard; what was before them is forgotten."""
@@ -93,9 +93,8 @@ class Intake:
         self._behind += len(sound)
 
     def catch_up(self, within_s: float = RING_S) -> None:
-        """Bring what was laid by into the ring: the last `within_s` of it at least, or all there is."""
-        most = min(math.ceil(within_s * self._rate_hz), self._laid_by.end - self._laid_by.start)
-        lost = max(0, self._behind - most)
+        """Bring what was laid by into the ring: the last `within_s` (up to `RING_S`), or all there is."""
+        lost = max(0, self._behind - math.ceil(within_s * self._rate_hz))
         lost = -(-lost // self._leap) * self._leap
         sound = self._laid_by.since(self._laid_by.end - self._behind + lost)
         self._behind = 0

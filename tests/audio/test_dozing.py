@@ -292,6 +292,23 @@ def test_muting_while_they_doze_closes_the_microphone_within_a_period(tmp_path: 
     house.run(script)
 
 
+def test_nothing_from_before_a_mute_is_sent_though_it_was_laid_by(tmp_path: Path) -> None:
+    house = House(tmp_path, seconds=9, detector=None)
+
+    async def script(loop: JumpLoop, ears: Ears) -> None:
+        await asyncio.sleep(5.001)
+        ears.set_muted(True)
+        await asyncio.sleep(0.1)
+        ears.open_uplink(4 * EAR_HZ, True)
+        await asyncio.sleep(0.5)
+
+    house.run(script)
+
+    sent = house.sent()
+    assert len(sent) / 24000 == pytest.approx(0.5, abs=2 * PERIOD_S)
+    assert not sent.any()
+
+
 def test_a_microphone_unplugged_while_they_doze_is_told_within_a_tenth_of_a_second(tmp_path: Path) -> None:
     house = House(tmp_path, seconds=9, detector=None)
 

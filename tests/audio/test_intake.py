@@ -93,3 +93,13 @@ def test_closed_while_much_is_laid_by_the_position_goes_on(rate_hz: int) -> None
     intake.clear()
 
     assert intake.position == intake.ring.end == intake.ring.start == before
+
+
+def test_of_a_stretch_that_is_partly_gone_the_ring_gives_what_is_left_and_no_other_sound() -> None:
+    intake, sound = opened(EAR_HZ), noise(7, EAR_HZ)
+    intake.take(sound, start_s=0.0)
+    first = intake.ring.start
+    assert first == round((7 - RING_S) * EAR_HZ)
+
+    assert np.array_equal(intake.ring.ear(100, 3 * EAR_HZ), sound[first : 3 * EAR_HZ])
+    assert not len(intake.ring.ear(100, first - 100))
