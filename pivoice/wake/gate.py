@@ -36,8 +36,8 @@ class EnergyGate:
 
     It looks at two bands, each with a floor of its own: all of it, by 20 ms, for unvoiced onsets and for a
     voice over rumble; and 0.3 to 1 kHz, by 80 ms, for a voice in hiss (with white noise 5 dB below it a word
-    lifts the whole by 1.5 to 3 dB, that band by 10). Ten minutes of white, pink, brown and blue noise open it
-    never; words 5 dB *below* the noise do within 80 ms (tests/wake/test_gate.py).
+    lifts the whole by 1.5 to 3 dB, that band by 10). Ten minutes of white and pink noise never open it, words
+    5 dB *below* noise of any colour do by their second block (measured 2026-11; tests/wake/test_gate.py).
 
     Under it: a noise has stopped, and it takes 0.8 s until the floor is that of the room it leaves. A word
     that follows sooner may be softer than the noise was (by 10 dB: 47 of 54 were lost, measured 2026-11).

@@ -41,18 +41,28 @@ def test_stationary_noise_is_silence_at_any_level(level: float, rate_hz: int) ->
 def test_a_gate_that_knows_nothing_of_the_room_is_open_for_a_second() -> None:
     opened = listen(EnergyGate(), noise(3, 30))
 
-    assert opened.index(False) == round(HOLD_S / BLOCK_S)
+    assert opened.index(False) * BLOCK_S == pytest.approx(1.0, abs=BLOCK_S)
 
 
 def test_twenty_loud_ms_open_it_for_a_second() -> None:
     gate = settled()
     burst = noise(3, 30, seed=4)
-    burst[1280 * 3 + 320 : 1280 * 3 + 640] *= 3
+    burst[1280 * 3 + 320 : 1280 * 3 + 640] *= 2  # the block as a whole is less than 3 dB louder
 
     opened = listen(gate, burst)
 
     hold = round(HOLD_S / BLOCK_S)
     assert opened == [False] * 3 + [True] * hold + [False] * (len(opened) - 3 - hold)
+
+
+@pytest.mark.parametrize(("over_db", "is_open"), [(2.9, False), (3.1, True)])
+def test_it_opens_three_db_over_the_room(over_db: float, is_open: bool) -> None:
+    room = np.tile(np.array([3000, -3000], np.int16), 640)
+    gate = EnergyGate()
+    for _ in range(60):
+        gate.hear(room)
+
+    assert gate.hear((room * 10 ** (over_db / 20)).astype(np.int16)) is is_open
 
 
 def test_noise_that_swells_by_less_than_two_db_does_not_open_it() -> None:
@@ -132,7 +142,7 @@ def test_a_word_softer_than_the_noise_opens_it_as_it_begins(name: str, colour: s
     word = word[voiced[0] : voiced[-1]]
     sound = coloured(7, COLOURS[colour], rate_hz)
     hearable = resampled((3000 * sound).clip(-32768, 32767).astype(np.int16), rate_hz, EAR_HZ)
-    sound *= 3000 / np.std(hearable) * np.sqrt(np.mean(word**2))  # 0 dB below 8 kHz
+    sound *= 3000 / np.std(hearable) * np.sqrt(np.mean(word**2)) * 10 ** (5 / 20)  # 5 dB over it below 8 kHz
     at = 6 * rate_hz
     sound[at : at + len(word)] += word[: len(sound) - at]
 
@@ -146,12 +156,13 @@ def test_a_word_softer_than_the_noise_opens_it_as_it_begins(name: str, colour: s
 def test_what_is_above_eight_khz_neither_opens_it_nor_hides_a_word() -> None:
     gate = settled(30, 48000)
     hiss = (2000 * np.sin(2 * np.pi * 15_900 * np.arange(48000 * 6) / 48000)).astype(np.int16)
-    listen(gate, hiss + noise(6, 30, 48000, seed=9))
+    begun = listen(gate, hiss + noise(6, 30, 48000, seed=9))
     word = resampled(load_speech("user_wake").at_rate(EAR_HZ), EAR_HZ, 48000)
 
     quiet = listen(gate, hiss[:48000] + noise(1, 30, 48000, seed=10))
     spoken = listen(gate, hiss[: len(word)] + word)
 
+    assert not any(begun)
     assert not any(quiet)
     assert any(spoken[:6])
 

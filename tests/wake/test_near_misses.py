@@ -66,6 +66,11 @@ def test_a_wake_word_is_not_kept_nor_its_beginning_nor_what_follows_within_the_r
     assert clips([0.3, 0.4, 0.9, 0.9, 0.4, 0.3, 0.0, 0.4, 0.4, *NEVER]) == []
 
 
+@pytest.mark.parametrize("is_told", [True, False])
+def test_the_refractory_time_goes_on_behind_a_closed_gate(is_told: bool):
+    assert clips([0.0, 0.9, 0.0, *[None] * 10, 0.4, *NEVER], is_told=is_told) == []
+
+
 def test_a_spike_that_two_blocks_in_a_row_kept_from_waking_is_kept():
     (clip,) = clips([0.0, 0.9, 0.1, *NEVER], WakeConfig(consecutive_blocks=2))
 
@@ -116,6 +121,17 @@ def test_a_gap_in_the_sound_forgets_what_was_about_to_be_kept():
     watcher.forget()
 
     assert all(watcher.hear({"word": 0.0}, n * BLOCK, decided=False) is None for n in range(101, 140))
+
+
+def test_after_a_gap_in_the_sound_what_comes_near_is_another_utterance():
+    watcher = NearMisses(lambda _: 0.5, refractory_s=2.0)
+    for n in range(100, 112):
+        watcher.hear({"word": 0.4}, n * BLOCK, decided=False)  # kept by now, and still going on
+
+    watcher.forget()
+
+    kept = [watcher.hear({"word": 0.3}, n * BLOCK, decided=False) for n in range(112, 124)]
+    assert [clip.score for clip in kept if clip] == [0.3]
 
 
 @settings(deadline=None)
