@@ -7,6 +7,7 @@ import pty
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -163,6 +164,16 @@ def test_what_cannot_be_tuned_is_told(
     assert "Traceback" not in done.stderr
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What is started can be interrupted, also when the tests run in the background: a shell has such jobs
+    ignore SIGINT, and so would all that they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_interrupted_on_a_terminal_nothing_is_written(tmp_path: Path):
     """Seconds of computing: 1."""
     room = save(tmp_path / "room.wav", noise(0.1))
@@ -178,10 +189,13 @@ def test_interrupted_on_a_terminal_nothing_is_written(tmp_path: Path):
     ) as process:
         os.close(theirs)
         told = b""
-        while b"gate" not in told:
-            told += os.read(ours, 4096)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        try:
+            while b"gate" not in told:
+                told += os.read(ours, 4096)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 130
+        finally:
+            process.kill()
     os.close(ours)
     assert b"\r" in told and b"1 of 10" in told
     assert file.read_text() == f'[audio]\ncapture = "simulated:{room}"\n'

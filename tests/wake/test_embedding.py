@@ -149,3 +149,10 @@ def test_an_operator_that_reads_something_else_than_the_one_before_is_refused(gr
 
     with pytest.raises(UnknownNetworkError, match="first input of LeakyRelu after 3 convolutions"):
         read_embedding(with_node(graph, leaky, elsewhere))
+
+
+def test_bands_that_are_padded_on_one_side_alone_are_refused() -> None:
+    padded = read_model(old_models() / "embedding_model.onnx")
+
+    with pytest.raises(UnknownNetworkError, match="padding is"):
+        read_embedding(with_weights(padded, "Pad", lambda _: np.array([0, 0, 0, 0, 0, 0, 2, 0])))
