@@ -57,6 +57,27 @@ def test_what_is_in_force_stays_only_with_something_to_spare():
     assert [with_threshold(each) for each in (0.1, 0.4, 0.52, 0.85, 0.95)] == [0.65, 0.65, 0.52, 0.85, 0.65]
 
 
+def test_what_is_in_force_below_what_is_proven_does_not_stay():
+    given = proposed([0.99] * 10, wake=WakeConfig(threshold=0.2))
+
+    assert given.threshold is not None and given.threshold >= 0.3
+
+
+def test_of_two_stretches_that_do_as_well_the_higher_is_proposed():
+    peaks = [0.42, 0.47, 0.47, *[0.68] * 7]  # 0.30 ... 0.40: one false wake; 0.55 ... 0.65: three missed
+
+    assert proposed(peaks, [0.52]).threshold == 0.60
+
+
+def test_noise_that_comes_again_within_the_refractory_time_wakes_once_as_in_the_daemon():
+    noise = take(0.9, *[0.0] * 10, 0.9, *[0.0] * 10)
+
+    def false_wakes(refractory_s: float) -> int:
+        return propose("word", [], [noise], WakeConfig(refractory_s=refractory_s)).in_force.false_wakes
+
+    assert [false_wakes(each) for each in (2.0, 0.5)] == [1, 2]
+
+
 def test_where_both_cannot_be_had_a_false_wake_weighs_as_three_missed_words():
     two_lost = proposed([0.4, 0.4, *[0.95] * 8], [0.6])
     five_lost = proposed([*[0.4] * 5, *[0.95] * 5], [0.6])
