@@ -17,7 +17,8 @@ import pytest
 from pivoice import config
 from pivoice.errors import PivoiceError
 from pivoice.tune import models_to_tune
-from pivoice.tune_ear import hear_file
+from pivoice.tune_ear import TuneEar, hear_file
+from pivoice.wake.simulated import SimulatedDetector
 from tests.support.speech import speech_directory
 from tests.support.tuning import LoudnessDetector, noise, save, word
 
@@ -199,3 +200,13 @@ def test_interrupted_on_a_terminal_nothing_is_written(tmp_path: Path):
     os.close(ours)
     assert b"\r" in told and b"1 of 10" in told
     assert file.read_text() == f'[audio]\ncapture = "simulated:{room}"\n'
+
+
+def test_after_minutes_of_quiet_no_more_is_replayed_than_the_engine_remembers():
+    detector = SimulatedDetector(memory_blocks=26)
+    ear = TuneEar(detector, 16_000)
+
+    blocks = list(ear.hear(np.concatenate([noise(120), noise(0.16, 1000)])))
+
+    assert blocks[-1].scores and not blocks[-3].scores
+    assert detector.replayed == 26 * 1280

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pivoice.audio.buffers import EAR_HZ, SpokenRing
+from pivoice.audio.gate import HalfDuplexGate
 from pivoice.audio.intake import HeardRing
 from pivoice.audio.pcm import Samples
 from pivoice.audio.stage import Heard
@@ -45,6 +46,7 @@ class Room:
     def __init__(self) -> None:
         self.detector = WritingDetector()
         self.kept: list[Clip] = []
+        self.gate = HalfDuplexGate()
         self.ring = HeardRing(has_canceller=False)
         wake, diary = WakeConfig(), Diary()
         listening = Listening(
@@ -56,7 +58,7 @@ class Room:
         self.ear = WakeEar(
             listening,
             self.ring,
-            OwnVoice(None, SpokenRing(), None),
+            OwnVoice(None, SpokenRing(), self.gate),
             clock=SystemClock(),
             post=diary.post,
             report=diary.report,
@@ -96,3 +98,18 @@ def test_what_was_about_to_be_kept_when_the_microphone_closed_is_not():
 
     assert len(whole.kept) == 1
     assert not cut.kept
+
+
+def test_no_recording_is_kept_that_the_agent_spoke_into():
+    near, quiet = np.ones(BLOCK, np.int16), np.zeros(BLOCK, np.int16)
+    alone, spoken_into = Room(), Room()
+
+    for room in (alone, spoken_into):
+        room.hear(near)
+    spoken_into.gate.heard_until(0.35, since_s=0.25)
+    for room in (alone, spoken_into):
+        for _ in range(24):
+            room.hear(quiet)
+
+    assert len(alone.kept) == 1
+    assert not spoken_into.kept
