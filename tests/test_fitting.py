@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from pathlib import Path
 
 import pytest
 
 from pivoice import config, fitting
 from pivoice.audio import stage
 from pivoice.audio.cards import Card
-from pivoice.config import Config, TurnConfig
+from pivoice.config import Config, TurnConfig, WakeConfig
+from pivoice.wake.gate import EnergyGate
 from pivoice.wake.simulated import SimulatedDetector
 
 JABRA = Card("USB", "Jabra SPEAK 510 USB")
@@ -159,3 +161,19 @@ def test_our_own_voice_is_listened_to_where_it_may_come_back(
     assert listening.detector is not None
     assert (listening.far_detector is not None) == listens
     assert listening.far_detector is not listening.detector
+
+
+def test_the_ears_listen_behind_a_gate_and_near_misses_respect_the_refractory_time(tmp_path: Path):
+    wake = WakeConfig(save_near_misses=3, near_misses_dir=str(tmp_path), refractory_s=3.0)
+    detectors = (SimulatedDetector(), SimulatedDetector())
+
+    listening = fitting.open_listening(Config(wake=wake), {}, detectors=detectors)
+
+    assert listening.open_gate is not None and isinstance(listening.open_gate(48000), EnergyGate)
+    assert listening.near_misses is not None
+    listening.near_misses.hear({"hey_jarvis": 0.9}, 16_000, decided=True)
+    found = [
+        listening.near_misses.hear({"hey_jarvis": 0.4 * (block == 30)}, 16_000 + block * 1280, decided=False)
+        for block in range(1, 60)
+    ]
+    assert not any(found)  # 2.4 s after a wake word
