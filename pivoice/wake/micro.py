@@ -209,18 +209,13 @@ def _find(bundled: Path, name: str) -> Path:
     """Return the .json file of a bundled name, or of a path."""
     names = sorted(path.stem for path in bundled.glob("*.json"))
     if "/" in name or name.endswith((".json", ".tflite", ".onnx")):
-        path = Path(name).expanduser()
+        path = Path(name)
         if path.suffix == ".onnx":
             raise models.fault(f'{name!r} is for wake.engine = "openwakeword"; micro takes .json files')
         if path.suffix == ".tflite":
             path = path.with_suffix(".json")  # says from which probability on the model counts
-        if path.is_file():
-            return path
-        what = "is a directory" if path.is_dir() else "there is no such file"
-        raise models.fault(
-            f"{str(path)!r}: {what}; give the path of a model's .json file, its .tflite file beside it, "
-            f"or one of {', '.join(names)}"
-        )
+        instead = f"a model's .json file, its .tflite file beside it, or one of {', '.join(names)}"
+        return models.file_at(path, otherwise=lambda: f"give the path of {instead}")
     if name in names:
         return bundled / f"{name}.json"
     near = difflib.get_close_matches(name.lower().replace(" ", "_").replace("-", "_"), names, 1)

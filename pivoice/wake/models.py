@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import re
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from pivoice.errors import ConfigError, Fault
@@ -18,6 +20,9 @@ KEY = "wake.models"
 
 INSTALL = "pip install --no-deps openwakeword==0.5.1"
 """What gives the models, whatever is there now."""
+
+UNKNOWN_CONTENT = "is damaged, cut short, or of another kind"
+"""What `describe_content` says of a file that tells nothing by its first bytes."""
 
 # In the package, but not wake words: the front end, a voice detector, and two command models of other shapes.
 _NOT_WAKE_WORDS = frozenset({"melspectrogram", "embedding_model", "silero_vad", "timer", "weather"})
@@ -31,11 +36,9 @@ def find_model(name_or_path: str) -> Path:
         ConfigError: there is none; says where was searched and which names there are.
     """
     if _is_path(name_or_path):
-        path = Path(name_or_path).expanduser()
-        if path.is_file():
-            return path
-        what = "is a directory" if path.is_dir() else "there is no such file"
-        raise fault(f"{name_or_path!r}: {what}; give the path of an .onnx file, or one of {_names()}")
+        return file_at(
+            name_or_path, otherwise=lambda: f"give the path of an .onnx file, or one of {_names()}"
+        )
     bundled = bundled_models()
     if name_or_path in bundled:
         return bundled[name_or_path]
@@ -91,6 +94,29 @@ def bundled_directory() -> Path:
     return directory
 
 
+def file_at(path: Path | str, *, otherwise: Callable[[], str]) -> Path:
+    """Return the file at `path`, which is the owner's own. `otherwise` says what else may be given.
+
+    Raises:
+        ConfigError: there is none, or it cannot be come at; says why.
+    """
+    try:
+        found = Path(path).expanduser()
+        mode = found.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        what = "there is no such file"
+    except PermissionError:  # homes are closed to others on Raspberry Pi OS, and the service is another user
+        what = "a directory on the way to it is closed to this user; move the file to /etc/pivoice"
+        raise fault(f"{str(path)!r}: {what}") from None
+    except (OSError, RuntimeError) as error:  # a loop of links, too long a name, a home that nobody has
+        what = f"cannot be found ({getattr(error, 'strerror', None) or error})"
+    else:
+        if stat.S_ISREG(mode):
+            return found
+        what = "is a directory" if stat.S_ISDIR(mode) else "is no ordinary file"  # reading a pipe never ends
+    raise fault(f"{str(path)!r}: {what}; {otherwise()}")
+
+
 def fault(problem: str, *, key: str = KEY) -> ConfigError:
     """Return the error of one fault in the wake settings."""
     return ConfigError([Fault(key, problem)])
@@ -113,7 +139,7 @@ def describe_content(path: Path) -> str:
         return "is an archive"
     if all(char.isprintable() or char.isspace() for char in head.decode("utf-8", "replace")):
         return "is text"
-    return "is damaged, cut short, or of another kind"
+    return UNKNOWN_CONTENT
 
 
 def _is_path(name_or_path: str) -> bool:

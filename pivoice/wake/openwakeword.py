@@ -169,6 +169,8 @@ class _Head:
             self._program = Program(graph, {self._input_name: _HEAD_SHAPE})
         except CannotRunError as error:
             raise models.fault(f"{path} {error}") from error
+        if not self._program.outputs:
+            raise models.fault(f"{path} is a model, but not an openwakeword head: it has no output")
         output = self._program.run({self._input_name: quiet})[0]
         if output.size != 1 or not 0.0 <= float(output.item()) <= 1.0:
             found = str(output.tolist())[:80]
@@ -223,10 +225,13 @@ def _read(path: Path) -> Graph:
     try:
         return read_model(path)
     except (NotAModelError, OSError) as error:
-        reason = f" ({error})" if isinstance(error, NotAModelError) else ""
+        what, why = models.describe_content(path), ""
+        if isinstance(error, NotAModelError):
+            is_more = what == models.UNKNOWN_CONTENT and not str(error).startswith("is damaged")
+            what, why = (str(error), "") if is_more else (what, f" ({error})")
         raise models.fault(
-            f"{path} {models.describe_content(path)}; expected an ONNX model of one wake word, "
-            f"such as openwakeword's hey_jarvis_v0.1.onnx{reason}"
+            f"{path} {what}; expected an ONNX model of one wake word, "
+            f"such as openwakeword's hey_jarvis_v0.1.onnx{why}"
         ) from error
 
 

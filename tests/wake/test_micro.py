@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -302,6 +303,12 @@ def test_a_model_without_its_description_says_what_is_missing(refusal: Callable[
     shutil.copy(PACKAGE / "models" / "alexa.tflite", tmp_path)
 
     assert f"'{tmp_path}/alexa.json': there is no such file" in refusal(str(tmp_path / "alexa.tflite"))
+
+
+def test_what_is_no_ordinary_file_is_refused(refusal: Callable[..., str], tmp_path: Path):
+    os.mkfifo(tmp_path / "mine.json")
+
+    assert f"'{tmp_path}/mine.json': is no ordinary file" in refusal(str(tmp_path / "mine.json"))
 
 
 def test_without_the_package_one_sentence_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch):

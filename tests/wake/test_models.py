@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,40 @@ def test_a_path_without_a_file_is_named() -> None:
 
 def test_a_directory_is_not_a_model(tmp_path: Path) -> None:
     assert "is a directory" in refusal(str(tmp_path))
+
+
+def test_what_is_no_ordinary_file_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.onnx"
+    os.mkfifo(pipe)
+
+    assert "is no ordinary file" in refusal(str(pipe))
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-that-name/hey_pi.onnx", f"/tmp/{'a' * 300}.onnx"])
+def test_a_path_that_leads_nowhere_is_refused_with_the_reason(name: str) -> None:
+    assert f"{name!r}: cannot be found (" in refusal(name)
+
+
+@pytest.fixture
+def another_user() -> Iterator[None]:
+    """Whom files of ours with mode 0 are closed to, whoever runs the tests."""
+    mine = os.geteuid()
+    if mine == 0:
+        os.seteuid(65534)
+    yield
+    os.seteuid(mine)
+
+
+def test_a_file_behind_a_closed_directory_is_refused_with_what_to_do(
+    tmp_path: Path, another_user: None, request: pytest.FixtureRequest
+) -> None:
+    if os.geteuid() != 65534:  # as root, tmp_path is closed to others as it is
+        tmp_path.chmod(0)
+        request.addfinalizer(lambda: tmp_path.chmod(0o700))
+
+    sentence = refusal(str(tmp_path / "hey_pi.onnx"))
+
+    assert "closed to this user; move the file to /etc/pivoice" in sentence
 
 
 def test_a_package_without_models_inside_is_told_apart_from_a_missing_one(packages: Path) -> None:

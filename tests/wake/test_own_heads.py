@@ -77,6 +77,25 @@ def test_a_score_may_come_without_dimensions(tmp_path: Path) -> None:
     assert 0.0 <= OpenWakeWordDetector([saved(content, tmp_path / "a.onnx")]).score(blocks()[0])["a"] <= 1.0
 
 
+def test_a_head_without_an_output_is_refused(tmp_path: Path) -> None:
+    model = onnx.load_from_string(head(helper.make_node("Sigmoid", ["sum"], ["score"])))
+    del model.graph.output[:]
+    path = saved(model.SerializeToString(), tmp_path / "mute.onnx")
+
+    assert refusal(path).endswith(f"{path} is a model, but not an openwakeword head: it has no output")
+
+
+def test_weights_in_a_second_file_are_not_called_damage(tmp_path: Path) -> None:
+    path = tmp_path / "hey_pi.onnx"
+    model = onnx.load_from_string(dense_head())
+    onnx.save(model, path, save_as_external_data=True, location="hey_pi.onnx.data", size_threshold=0)
+
+    sentence = refusal(str(path))
+
+    assert f"{path} keeps its weights in a second file; save it as one file" in sentence
+    assert "damaged" not in sentence
+
+
 def test_a_head_without_a_sigmoid_is_refused_with_what_it_says(tmp_path: Path) -> None:
     path = saved(head(helper.make_node("Abs", ["sum"], ["score"])), tmp_path / "a.onnx")
 
