@@ -65,6 +65,7 @@ class NearMisses(Protocol):
     """What says which sound is worth keeping, by position: the wake room's."""
 
     def hear(self, scores: Mapping[str, float], position: int, *, decided: bool) -> Any: ...
+    def close(self, position: int) -> Any: ...
     def forget(self) -> None: ...
 
 
@@ -151,9 +152,10 @@ class WakeEar:
             self._unsensed.append(sound)
             while self._unsensed.frames >= self._gate.block_frames:
                 was_open = self._gate.is_open
-                self.openings += (
-                    self._gate.hear(self._unsensed.take(self._gate.block_frames)) and not was_open
-                )
+                is_open = self._gate.hear(self._unsensed.take(self._gate.block_frames))
+                self.openings += is_open and not was_open
+                if was_open and not is_open and self._near:
+                    self._keep_near_miss(self._near.close(self._ring.end))
 
     def skip(self) -> None:
         """What is in the ring by now was quiet: nothing of it needs to be scored."""
@@ -221,7 +223,10 @@ class WakeEar:
         if self._own_voice.was_heard(end_s):
             self._near.forget()  # what nearly woke is our own
             return
-        if clip := self._near.hear(scores, position, decided=decided):
+        self._keep_near_miss(self._near.hear(scores, position, decided=decided))
+
+    def _keep_near_miss(self, clip: Any) -> None:
+        if clip and self._keep:
             self.near_misses += 1
             self._keep(clip, self._ring.ear(clip.start, clip.stop))
 

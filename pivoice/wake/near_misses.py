@@ -16,7 +16,7 @@ import time
 import wave
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ Samples = NDArray[np.int16]
 
 RATE_HZ = 16000
 BEFORE_S = 2.0  # as far as a score looks back
-AFTER_S = 0.6  # the gate is open for 1 s after the last sound, and a score peaks 0.1 s after the word
+AFTER_S = 0.6  # the gate is open for 1 s after the last sound, and most scores peak 0.1 s after the word
 LATE_S = 2.0  # the ring holds 5 s
 _BLOCK = round(BLOCK_S * RATE_HZ)
 _WAITING = 4  # clips that a disk which stalls may keep waiting; then the newest is lost
@@ -98,6 +98,14 @@ class NearMisses:
             return None
         due, self._peak, self._is_known = self._peak, None, share >= REARM_SHARE
         return due
+
+    def close(self, position: int) -> Clip | None:
+        """Return what is to be kept now that the gate closed and no sound comes after `position`.
+
+        Its score came late after the last sound: some words' stays high for a second.
+        """
+        due, self._peak = self._peak, None
+        return replace(due, stop=min(due.stop, position)) if due else None
 
     def forget(self) -> None:
         """There was a gap in the sound: what was about to be kept is not whole."""

@@ -57,6 +57,17 @@ def test_what_comes_near_is_kept_once_around_its_peak():
     assert clip.stop - clip.start == round(2.6 * RATE_HZ)
 
 
+def test_what_waits_for_its_end_when_the_gate_closes_ends_there():
+    wake = WakeConfig()
+    watcher = NearMisses(wake.threshold_of, refractory_s=wake.refractory_s)
+    watcher.hear({"word": 0.4}, 200 * BLOCK, decided=False)
+
+    clip = watcher.close(203 * BLOCK)
+
+    assert clip == Clip(200 * BLOCK - 2 * RATE_HZ, 203 * BLOCK, "word", 0.4)
+    assert watcher.close(204 * BLOCK) is None
+
+
 @pytest.mark.parametrize("score", [0.0, 0.1, 0.249])
 def test_what_is_far_from_the_threshold_is_not_kept(score: float):
     assert clips([score] * 60) == []

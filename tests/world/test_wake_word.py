@@ -128,6 +128,27 @@ def test_near_misses_are_kept_with_their_sound_and_only_the_last_of_them(tmp_pat
         assert np.corrcoef(sound[at : at + len(words_heard)], words_heard)[0, 1] > 0.98
 
 
+def test_a_near_miss_whose_score_stays_high_until_the_room_is_quiet_is_kept(tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    word = load_speech("wake_jarvis_02").at_rate(24_000)  # highest half a second after its end
+
+    async def main(world: World) -> None:
+        room = hum(12, 1)
+        room[4 * 24_000 :][: len(word)] += word
+        world.say(room, at_s=0.0)
+        await asyncio.sleep(11)
+
+    toml = f'[wake]\nthreshold = 0.9999\nsave_near_misses = 2\nnear_misses_dir = "{clips}"\n'
+    live(main, tmp_path, toml=toml)
+
+    for thread in threading.enumerate():
+        if thread.name == "near-misses":
+            thread.join(5)
+    (path,) = clips.glob("*.wav")
+    with wave.open(str(path), "rb") as file:
+        assert 2.1 <= file.getnframes() / MIC_HZ <= 2.6
+
+
 def test_by_default_nothing_of_the_kind_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     words = [Word(round(4.0 * MIC_HZ), round(4.1 * MIC_HZ), score=0.4)]
