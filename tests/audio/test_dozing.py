@@ -283,10 +283,10 @@ def test_a_long_preroll_is_there_however_long_they_dozed(tmp_path: Path, slept_s
     house.expect_sent(house.ear_sound[round((slept_s - 4.5 - 0.3) * EAR_HZ) : house.end])
 
 
-class LateOrders(deque[Callable[[], None]]):
+class LateOrders(deque[tuple[float, Callable[[], None]]]):
     """Gets its order right after somebody saw that there is none."""
 
-    late: Callable[[], None] | None = None
+    late: tuple[float, Callable[[], None]] | None = None
 
     def __bool__(self) -> bool:
         if not self.late:
@@ -302,7 +302,7 @@ def test_what_is_asked_for_between_two_looks_finds_what_was_laid_by(tmp_path: Pa
     async def script(loop: JumpLoop, ears: Ears) -> None:
         orders = ears._orders = LateOrders()
         await asyncio.sleep(3.0)
-        orders.late = lambda: ears._feed.open(round(2.5 * EAR_HZ), preroll=True)
+        orders.late = 3.0, lambda: ears._feed.open(round(2.5 * EAR_HZ), preroll=True)
         await asyncio.sleep(0.5)
         ears.set_muted(True)
         house.end = ears.position

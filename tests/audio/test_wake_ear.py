@@ -66,7 +66,7 @@ class Room:
         self.open()
 
     def open(self) -> None:
-        self.ring.clear()
+        self.ring.leap(0)
         self.ear.open(EAR_HZ)
 
     def hear(self, sound: Samples) -> None:
