@@ -89,7 +89,7 @@ def _arg(call: Call) -> Function:
     axis = call.axis(call.attribute("axis", 0), call.example(0).ndim)
     keep = bool(call.attribute("keepdims", 1))
     call.refuse(select_last_index=0)
-    find = np.argmax if call.node.op == "ArgMax" else np.argmin
+    find: Any = np.argmax if call.node.op == "ArgMax" else np.argmin
     return lambda x: find(x, axis=axis, keepdims=keep)
 
 
