@@ -69,7 +69,7 @@ class MelStream:
         np.dot(self._squares, self._bank, out=power)
         np.maximum(power, self._quietest, out=power)
         np.log10(power, out=power)
-        np.maximum(power, power.max(axis=None) - _RANGE, out=rows)
+        np.maximum(power, np.max(power) - _RANGE, out=rows)
 
     def state(self) -> Array:
         """Return a copy of all that it remembers, for `restore`: of this or of another such stream."""
