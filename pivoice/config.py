@@ -14,7 +14,7 @@ import os
 import tomllib
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -58,17 +58,27 @@ __all__ = [
     "parse",
     "settings",
     "shown",
+    "state_path",
 ]
 
 _Section = TypeVar("_Section", bound="DataclassInstance")
 _AT_FAULT = object()
 
 DEFAULT_PATH = "/etc/pivoice/pivoice.toml"
+_STATE = "/var/lib/pivoice"  # nobody's home: systemd's own place for us
 
 
 def find_path(option: str | None) -> str:
     """Return the configuration file's path: `--config`, else $PIVOICE_CONFIG, else the system's."""
     return option or os.environ.get("PIVOICE_CONFIG") or DEFAULT_PATH
+
+
+def state_path(name: str, environ: Mapping[str, str]) -> Path:
+    """Return where what outlives a restart is kept: in systemd's directory for us, else in the user's."""
+    if directories := environ.get("STATE_DIRECTORY"):
+        return Path(directories.split(":")[0]) / name
+    home = environ.get("HOME")
+    return (Path(home, ".local/state/pivoice") if home else Path(_STATE)) / name
 
 
 def load(path: str) -> Config:

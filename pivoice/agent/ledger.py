@@ -21,14 +21,13 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, structs
 
-from pivoice.config import AgentConfig
+from pivoice.config import AgentConfig, state_path
 
 logger = logging.getLogger(__name__)
 
 LINGER_BILLED_S = 30.0  # a session left without `session.end` is billed this much longer
 SAVE_EVERY_S = 15.0  # what a power cut may lose
 DAY_S = 86_400.0
-_STATE = "/var/lib/pivoice"
 
 _Seconds = Annotated[float, Meta(ge=0)]
 _Count = Annotated[int, Meta(ge=0)]
@@ -188,10 +187,7 @@ def ledger_path(config: AgentConfig, environ: Mapping[str, str]) -> Path:
     """Return where the ledger is kept: as configured, else in systemd's state directory, else the user's."""
     if config.ledger_file:
         return Path(config.ledger_file)
-    if directories := environ.get("STATE_DIRECTORY"):
-        return Path(directories.split(":")[0]) / "ledger.json"
-    home = environ.get("HOME")
-    return (Path(home, ".local/state/pivoice") if home else Path(_STATE)) / "ledger.json"
+    return state_path("ledger.json", environ)
 
 
 def _open_private(path: str, flags: int) -> int:

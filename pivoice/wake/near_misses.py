@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pivoice.config import WakeConfig
+from pivoice.config import WakeConfig, state_path
 from pivoice.wake.policy import BLOCK_S, REARM_SHARE
 
 __all__ = ["Clip", "ClipStore", "NearMisses", "near_misses_path", "open_clip_store"]
@@ -38,7 +38,6 @@ LATE_S = 2.0  # the ring holds 5 s
 _BLOCK = round(BLOCK_S * RATE_HZ)
 _WAITING = 4  # clips that a disk which stalls may keep waiting; then the newest is lost
 _NAME = re.compile(r"(\d{6,})-[0-9T]+-.*\.wav(\.new)?")
-_STATE = "/var/lib/pivoice"  # nobody's home: systemd's own place for us
 
 
 @dataclass(frozen=True)
@@ -237,10 +236,7 @@ def near_misses_path(config: WakeConfig, environ: Mapping[str, str]) -> Path:
     """Return where near misses are kept: as configured, else in systemd's directory, else in the user's."""
     if config.near_misses_dir:
         return Path(config.near_misses_dir)
-    if directories := environ.get("STATE_DIRECTORY"):
-        return Path(directories.split(":")[0]) / "near-misses"
-    home = environ.get("HOME")
-    return (Path(home, ".local/state/pivoice") if home else Path(_STATE)) / "near-misses"
+    return state_path("near-misses", environ)
 
 
 def _open_private(path: str, flags: int) -> int:
