@@ -7,10 +7,8 @@ The only file that exits. Each verb imports what it needs inside itself: `pivoic
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import select
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
     from pivoice.config import Config
 
 EX_CONFIG = 78  # sysexits.h
-_RELOAD_S = 60.0  # wake models load for a second or two on a Pi that has nothing else to do
-
 _COMMANDS = ("status", "watch", "wake", "stop", "hush", "mute", "unmute", "say", "set", "reload", "metrics")
 
 _VERSION = f"""pivoice {__version__}
@@ -75,7 +71,15 @@ def _parser() -> argparse.ArgumentParser:
     verb("run", _run, "Run the daemon.")
     config = verb("config", _config, "Show the configuration in force, as JSON.")
     config.add_argument("--check", action="store_true", help="only say whether it is right")
-    verb("devices", _devices, "List the sound cards' ALSA names.")
+    devices = verb("devices", _devices, "List the sound cards: their stable names, and what each can do.")
+    devices.add_argument(
+        "--listen", action="store_true", help="record with all of them while you speak: which hears you best?"
+    )
+    devices.add_argument(
+        "--seconds", type=_whole(1, 60), default=5, help="how long --listen listens (default: 5)"
+    )
+    devices.add_argument("--json", action="store_true", help="print one JSON object")
+    verb("monitor", _monitor, "Watch the running daemon: state, light, levels, wake scores, what is said.")
     doctor = verb(
         "doctor", _doctor, "Check the device and say what to do: configuration, echo mode, sound cards."
     )
@@ -210,14 +214,10 @@ def _try_wake_words(settings: Config, path: str) -> None:
         raise
 
 
-def _devices(_: argparse.Namespace) -> int:
-    from pivoice.audio import alsa
+def _devices(options: argparse.Namespace) -> int:
+    from pivoice import config, devices
 
-    for title, names in (("microphones", alsa.capture_names()), ("speakers", alsa.playback_names())):
-        print(f"{title} (for audio.{'capture' if title == 'microphones' else 'playback'}):")
-        for name in names or ["none found; is the card plugged in? (cat /proc/asound/cards)"]:
-            print(f"  {name}")
-    return 0
+    return devices.run(config.find_path(options.config), options)
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -285,98 +285,15 @@ def _tune(options: argparse.Namespace) -> int:
 
 
 def _ctl(options: argparse.Namespace) -> int:
-    from pivoice import config, control
+    from pivoice import ctl
 
-    socket = _socket_of(config.find_path(options.config))
-    if options.command == "watch":
-        for event in control.watch(socket):
-            print(json.dumps(event), flush=True)
-        return 0
-    if options.command == "reload":
-        answer = _reload(socket)
-    else:
-        answer = control.request(socket, _request(options.command, options.words))
-    if "error" in answer:
-        print(f"pivoice: {answer['error']}", file=sys.stderr)
-        return 1
-    print(json.dumps(answer, indent=2))
-    return 0
+    return ctl.run(options)
 
 
-def _socket_of(path: str) -> str:
-    """Return where the daemon listens, also while the file has mistakes elsewhere: it may be half edited,
-    and that must keep nobody from stopping a conversation."""
-    import tomllib
+def _monitor(options: argparse.Namespace) -> int:
+    from pivoice import config, ctl, monitor
 
-    from pivoice import config
-
-    try:
-        return config.load(path).control.socket
-    except ConfigError:
-        with contextlib.suppress(OSError, ValueError):
-            control = tomllib.loads(Path(path).read_text(encoding="utf-8")).get("control")
-            socket = control.get("socket") if isinstance(control, dict) else None
-            if isinstance(socket, str) and socket:
-                return socket
-        return config.ControlConfig().socket
-
-
-def _request(command: str, words: Sequence[str]) -> dict[str, object]:
-    """Return what is sent for a command and the words behind it."""
-    request: dict[str, object] = {"command": command}
-    if command == "set":
-        if len(words) < 2:
-            raise PivoiceError("set needs a setting and its value; try: pivoice ctl set agent.volume 60")
-        request |= {"setting": words[0], "value": _value_of(" ".join(words[1:]))}
-    elif words:
-        request["text"] = " ".join(words)
-    return request
-
-
-def _value_of(text: str) -> object:
-    """Return the value that `text` stands for: TOML's, or else the text itself."""
-    import tomllib
-
-    try:
-        (value,) = tomllib.loads(f"value = {text}").values()
-    except ValueError:  # bare words, or more than one line
-        return text
-    return value if isinstance(value, bool | int | float | list | str) else text  # dates are not ours
-
-
-def _reload(socket: str) -> dict[str, object]:
-    """Have the daemon reload, and wait until it is there again."""
-    from pivoice import control
-
-    try:
-        watching = control.watch(socket)
-        next(watching)
-        answer = control.request(socket, {"command": "reload"}, timeout_s=_RELOAD_S)
-    except PivoiceError as error:
-        raise PivoiceError(
-            f"{error}\nif control.socket itself was changed: systemctl kill --signal=HUP pivoice"
-        ) from error
-    if "error" in answer:
-        return answer
-    for _ in watching:
-        pass  # until the daemon as it was has hung up
-    return {"reloaded": answer["reloading"], **_when_there(answer["socket"])}
-
-
-def _when_there(socket: str) -> dict[str, object]:
-    """Return the status of the daemon that is about to listen at `socket`."""
-    import time
-
-    from pivoice import control
-
-    until_s = time.monotonic() + _RELOAD_S
-    while True:
-        try:
-            return {"status": control.request(socket, {"command": "status"})["status"]}
-        except PivoiceError:
-            if time.monotonic() > until_s:
-                raise
-        select.select([], [], [], 0.05)
+    return monitor.run(ctl.socket_of(config.find_path(options.config)))
 
 
 def _simulate_agent(options: argparse.Namespace) -> int:

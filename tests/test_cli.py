@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pivoice import cli
+from pivoice import cli, ctl
 from pivoice.config import ControlConfig
 
 
@@ -30,7 +30,7 @@ from pivoice.config import ControlConfig
     ],
 )
 def test_a_value_is_tomls_or_else_the_words_themselves(typed: str, value: object):
-    request = cli._request("set", ["agent.system_prompt", *typed.split(" ")])
+    request = ctl._request("set", ["agent.system_prompt", *typed.split(" ")])
 
     assert request["value"] == value
     assert type(request["value"]) is type(value)
@@ -50,7 +50,7 @@ def test_a_file_with_mistakes_still_says_where_the_daemon_is(tmp_path: Path, tex
     path = tmp_path / "pivoice.toml"
     path.write_text(text)
 
-    assert cli._socket_of(str(path)) == socket
+    assert ctl.socket_of(str(path)) == socket
 
 
 @pytest.mark.parametrize(
