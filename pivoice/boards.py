@@ -1,7 +1,7 @@
-"""Which I2S sound boards the Raspberry Pi's kernel carries a driver for, and what its boot configuration loads.
+"""I2S sound boards and their device-tree overlays, and which overlays a Pi's boot configuration loads.
 
-Pure data and a reader of config.txt; any thread; changes nothing (scripts/i2s.py does). Standard library alone,
-so that the installer can use it with the system's Python, before there is an environment.
+Pure data and a reader of config.txt; any thread; changes nothing (scripts/i2s.py does). Standard library
+alone, so that the installer can use it with the system's Python, before there is an environment.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ class Overlay:
 
 
 # From the kernel's own overlays and card drivers (raspberrypi/linux: arch/arm/boot/dts/overlays,
-# sound/soc/bcm/rpi-simple-soundcard.c), read in 2026-11. ALSA makes an id of 15 characters of a card's name. Each
-# of these overlays switches I2S on by itself, so dtparam=i2s=on is not needed; behind another dtoverlay line it
-# would be taken for that overlay's parameter. One I2S bus is one card: two of these do not go together.
+# sound/soc/bcm/rpi-simple-soundcard.c), read in 2026-11. ALSA makes an id of 15 characters of a card's name.
+# Each of these overlays switches I2S on by itself, so dtparam=i2s=on is not needed; behind another dtoverlay
+# line it would be taken for that overlay's parameter. One I2S bus is one card: no two of these go together.
 OVERLAYS = (
     Overlay(
         "googlevoicehat",
         "googlevoicehat-soundcard",
         "",
         "sndrpigooglevoi",
-        "I2S microphones (INMP441, ICS-43434, SPH0645), alone or with a MAX98357A amplifier; Google AIY Voice HAT",
+        "I2S microphones (INMP441, ICS-43434, SPH0645), also with a MAX98357A amplifier; Google AIY Voice HAT",
         capture=True,
         playback=True,
         other_names=(
@@ -102,7 +102,7 @@ OVERLAYS = (
         "wm8960-soundcard",
         "",
         "wm8960soundcard",
-        "codec WM8960: ReSpeaker 2-Mics Pi HAT (the first one), Waveshare WM8960 Audio HAT, KEYESTUDIO 2-mic HAT",
+        "codec WM8960: first ReSpeaker 2-Mics Pi HAT, KEYESTUDIO 2-mic HAT, Waveshare WM8960 Audio HAT",
         capture=True,
         playback=True,
         other_names=("wm8960-soundcard", "respeaker-2mic", "respeaker-2mic-v1", "seeed-2mic-voicecard"),
@@ -165,12 +165,12 @@ def boot_config() -> Path | None:
 
 
 def overlays_in(text: str) -> list[str]:
-    """Return the overlays that config.txt of that `text` loads, or may load (a section for one model counts)."""
+    """Return the overlays that a config.txt of that `text` loads, or may load: on one model of Pi, say."""
     return [line.overlay for line in lines_in(text) if line.section != "none"]
 
 
 def lines_in(text: str) -> Iterator[Line]:
-    """Yield every dtoverlay line of `text`, with the section it stands in. Included files are not looked into."""
+    """Yield every dtoverlay line of `text`. Files that it includes are not looked into."""
     section = "all"
     for number, raw in enumerate(text.splitlines(), 1):
         line = raw.strip()

@@ -42,7 +42,7 @@ def test_what_is_commented_out_or_under_none_is_not_loaded(ending: str):
 def test_a_line_is_told_with_its_number_and_the_section_it_stands_under():
     lines = list(boards.lines_in(CONFIG))
 
-    assert lines[1] == boards.Line(12, "max98357a", "pi4")
+    assert lines[1] == boards.Line(13, "max98357a", "pi4")
     assert [line.section for line in lines] == ["all", "pi4", "none", "all"]
 
 
