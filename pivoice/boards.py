@@ -53,7 +53,7 @@ OVERLAYS = (
         "googlevoicehat-soundcard",
         "",
         "sndrpigooglevoi",
-        "I2S microphones (INMP441, ICS-43434, SPH0645), also with a MAX98357A amplifier; Google AIY Voice HAT",
+        "I2S microphones (INMP441, ICS-43434, SPH0645), with or without a MAX98357A; Google AIY Voice HAT",
         capture=True,
         playback=True,
         other_names=(
