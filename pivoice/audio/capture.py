@@ -19,9 +19,12 @@ from pivoice.audio.buffers import SpokenRing, Uplink
 from pivoice.audio.feed import UplinkFeed
 from pivoice.audio.gate import HalfDuplexGate
 from pivoice.audio.intake import RING_S, Intake
+from pivoice.audio.meter import LevelMeter
 from pivoice.audio.pcm import Capture, Format, Samples, open_capture
+from pivoice.audio.period_times import PeriodTimes
 from pivoice.audio.stage import EchoStage
 from pivoice.audio.wake_ear import Listening, OwnVoice, Post, Report, WakeEar
+from pivoice.audio.xruns import XrunLog
 from pivoice.clock import Clock
 from pivoice.config import AudioConfig
 from pivoice.errors import DeviceError
@@ -31,8 +34,8 @@ __all__ = ["Ears", "HalfDuplexGate"]
 
 logger = logging.getLogger(__name__)
 
-BACKOFF_S = (0.5, 5.0)  # first and longest wait before a lost card is tried again
-XRUN_WARNING_S = 60.0
+BACKOFF_S = (0.5, 3.0)  # first and longest wait before a lost card is tried again: it is back within 5 s
+STEADY_S = 10.0  # a card that was heard for so long and is lost is tried again at once; one that flaps is not
 DOZE_S = 0.08  # as often as the wake word is decided; a period (20 ms) at a time costs three times as much
 REPLAYED_S = 2.5  # what the wake word's detector is told of what it missed, and some
 _SLACK_S = 1e-6
@@ -63,6 +66,8 @@ class Ears:
         self.attempts = 0
         """How often the microphone was opened, or tried to be."""
         self.is_open = False
+        self.opened: Format | None = None
+        """What the microphone was opened with; None while it is not."""
         self._audio = audio
         self._clock = clock
         self._post = post
@@ -81,9 +86,13 @@ class Ears:
         self._muted = False  # the event loop writes it
         self._asked = Valve.CLOSED  # the event loop's own: what the valve was last set to
         self._is_lost = False
-        self._old_xruns = 0  # of PCMs closed by now
+        self._xruns = XrunLog("capture")
+        self._meter = LevelMeter("microphone", report)
         self._pcm: Capture | None = None
-        self._warned_s = -XRUN_WARNING_S
+        self._is_in_card = False  # this thread is in the PCM's hands: nobody else may touch it
+        self._rate_hz = 0
+        self._last_fault = ""
+        self._is_news = True  # the next time that the microphone is found is worth a line
         self._thread: threading.Thread | None = None
 
     @property
@@ -94,8 +103,7 @@ class Ears:
     @property
     def xruns(self) -> int:
         """Overruns since the start."""
-        pcm = self._pcm
-        return self._old_xruns + (pcm.xruns if pcm else 0)
+        return self._xruns.total
 
     @property
     def wake_counts(self) -> dict[str, int]:
@@ -125,7 +133,12 @@ class Ears:
 
     @watching.setter
     def watching(self, watching: bool) -> None:
-        self._wake.watching = watching
+        self._wake.watching = self._meter.is_watched = watching
+
+    @property
+    def progress(self) -> tuple[int, int] | None:
+        """What changes every few seconds unless the thread is stuck; None: muted, nothing has to change."""
+        return None if self._muted else (self.beats, self.attempts)
 
     def start(self) -> None:
         """Start the thread, which opens the microphone."""
@@ -140,6 +153,21 @@ class Ears:
     def is_running(self) -> bool:
         """Whether the thread is there; after `stop`, only until it has closed the microphone."""
         return self._thread is not None and self._thread.is_alive()
+
+    def abandon(self) -> None:
+        """The thread is stuck: let the card go, and nothing more come of it should it ever go on.
+
+        A PCM is its thread's own, and this thread will not close it. Where it hangs outside the card's
+        driver, as in a wake-word engine, we do; where it hangs inside, nobody can: the card stays busy.
+        """
+        self.stop()
+        self._post = lambda event: None
+        self._report = lambda kind, facts: None
+        self._wake.abandon()
+        self._feed.abandon()
+        pcm = self._pcm
+        if pcm is not None and not self._is_in_card:
+            pcm.close()
 
     def set_muted(self, muted: bool) -> None:
         """Muted: the PCM is closed within a period, and what was heard is forgotten."""
@@ -183,15 +211,16 @@ class Ears:
     def _live(self) -> None:
         backoff_s = BACKOFF_S[0]
         while not self._stopping.is_set():
-            muted, beats = self._muted, self.beats  # read once: it may change at any moment
+            muted, since_s = self._muted, self._clock.monotonic()  # read once: it may change at any moment
             if muted:
                 self._pass_time(None, muted=muted)
                 continue
             try:
                 self._listen()
             except DeviceError as error:
-                self._lose(str(error))
-                backoff_s = BACKOFF_S[0] if self.beats > beats else backoff_s
+                was_steady = self._clock.monotonic() - since_s >= STEADY_S
+                self._lose(str(error), is_news=was_steady)
+                backoff_s = BACKOFF_S[0] if was_steady else backoff_s
                 self._pass_time(backoff_s, muted=muted)
                 backoff_s = min(2 * backoff_s, BACKOFF_S[1])
 
@@ -200,14 +229,15 @@ class Ears:
         self.attempts += 1
         pcm = self._pcm = open_capture(self._audio.capture, self._audio, self._clock)
         try:
-            self.is_open = True
+            self.is_open, self.opened = True, pcm.format
+            self._rate_hz = pcm.format.rate_hz
             self._intake.open(pcm.format.rate_hz)
             self._wake.open(pcm.format.rate_hz)
             self._intake.discontinuity()
             self._hear(pcm, PeriodTimes(pcm.format))
         finally:
-            self.is_open = False
-            self._old_xruns += pcm.xruns
+            self.is_open, self.opened = False, None
+            self._is_in_card = False
             self._pcm = None
             pcm.close()
             self._intake.clear()
@@ -218,12 +248,14 @@ class Ears:
             # What was dozed for was not waited for: now and then a period is, to see when the card has it.
             dozed = self._doze(times) if is_found and self._is_at_rest and not times.is_vague else 0
             count = dozed or 1
+            self._is_in_card = True
             sound = pcm.read(count)
+            self._is_in_card = False
             if self._stopping.is_set() or self._muted:
                 return
             if pcm.xruns > xruns:
+                self._xruns.add(pcm.xruns - xruns, self._clock.monotonic())
                 xruns = pcm.xruns
-                self._warn_of_xruns(pcm)
                 times = PeriodTimes(pcm.format)
                 self._intake.discontinuity()
             start_s, end_s = times.place(self._clock.monotonic(), count, is_awaited=not dozed)
@@ -260,6 +292,7 @@ class Ears:
     def _take(self, sound: Samples, *, start_s: float, end_s: float) -> None:
         """Do what is to be done with what was captured from `start_s` to `end_s`."""
         self._wake.sense(sound)
+        self._meter.take(sound, rate_hz=self._rate_hz, end_s=end_s, gate_open=not self._wake.is_quiet)
         heard_s = end_s - self._echo_delay_s
         if self._is_at_rest:
             self._intake.lay_by(sound)
@@ -302,15 +335,19 @@ class Ears:
             before_s, now_s = now_s, self._clock.monotonic()
             self._feed.feed_silence(now_s - before_s)
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, reason: str, *, is_news: bool = True) -> None:
+        """`is_news`: not one more time of a card that comes and goes."""
         if not self._is_lost:
             self._is_lost = True
-            logger.error("%s", reason)
+            self._is_news = is_news or reason != self._last_fault
+            self._last_fault = reason
+            logger.log(logging.ERROR if self._is_news else logging.DEBUG, "%s", reason)
             self._post(CaptureLost(reason))
 
     def _find(self, opened: Format) -> None:
         self._is_lost = False
-        logger.info(
+        logger.log(
+            logging.INFO if self._is_news else logging.DEBUG,
             "capture: %r at %d Hz, %s, %d channels, periods of %.1f ms",
             self._audio.capture,
             opened.rate_hz,
@@ -318,53 +355,5 @@ class Ears:
             opened.card_channels,
             1000 * opened.period_frames / opened.rate_hz,
         )
+        self._is_news = False
         self._post(CaptureFound())
-
-    def _warn_of_xruns(self, pcm: Capture) -> None:
-        now_s = self._clock.monotonic()
-        if now_s - self._warned_s >= XRUN_WARNING_S:
-            self._warned_s = now_s
-            logger.warning("capture: %d xruns so far; try audio.period_ms = 40", self.xruns)
-
-
-class PeriodTimes:
-    """When periods were captured, from when they could be read: reads come late, never early. One thread."""
-
-    _CREEP_S = 20e-6  # per period: follows a card's clock that is slow by up to 1000 ppm at 20 ms
-    _SURE_S = 4.0  # for so long a clock that is 200 ppm off is less than a millisecond off
-
-    def __init__(self, opened: Format) -> None:
-        self.period_s = opened.period_frames / opened.rate_hz
-        self.end_s = 0.0
-        """Of the last one."""
-        self._count = 0
-        self._unseen = 0  # periods since the last one that was waited for
-        self._epoch_s = float("inf")
-
-    @property
-    def is_vague(self) -> bool:
-        """For long nothing was waited for: a card that is fast may have more by now than it should."""
-        return self._unseen * self.period_s >= self._SURE_S
-
-    def place(self, now_s: float, count: int = 1, *, is_awaited: bool = True) -> tuple[float, float]:
-        """Return start and end of the next `count` periods, the last of which was read at `now_s`.
-
-        What was not awaited came late by as much as nobody asked: it never moves them to later.
-        """
-        self._count += count
-        self._unseen += count
-        since_s = self._count * self.period_s
-        creep_s = self._unseen * self._CREEP_S if is_awaited else 0.0
-        self._epoch_s = min(now_s - since_s, self._epoch_s + creep_s)
-        if is_awaited:
-            self._unseen = 0
-        self.end_s = self._epoch_s + since_s
-        return self.end_s - count * self.period_s, self.end_s
-
-    def periods_in(self, seconds: float) -> int:
-        """Return in how many periods so much time has gone by."""
-        return max(1, math.ceil(seconds / self.period_s - _SLACK_S))
-
-    def due(self, now_s: float) -> int:
-        """Return how many periods after the last one are over at `now_s`."""
-        return max(0, int((now_s - self.end_s) / self.period_s + _SLACK_S))

@@ -15,9 +15,9 @@ from dataclasses import replace
 import numpy as np
 
 from pivoice.audio.buffers import EAR_HZ
-from pivoice.audio.capture import PeriodTimes
 from pivoice.audio.echo_check import Recording, count_clipped, trial_sound
 from pivoice.audio.pcm import Capture, Playback, Samples, amplified, from_db, open_capture, open_playback
+from pivoice.audio.period_times import PeriodTimes
 from pivoice.audio.reference import Reference
 from pivoice.audio.resample import Resampler
 from pivoice.clock import Clock

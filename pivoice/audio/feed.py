@@ -83,6 +83,10 @@ class UplinkFeed:
             self._unfed_s -= frames / EAR_HZ
             self._put(np.zeros(frames, np.int16))
 
+    def abandon(self) -> None:
+        """Send nothing any more, to nobody. Any thread, for ours is stuck."""
+        self._uplink = Uplink(capacity_s=0.1)
+
     def _begin(self) -> None:
         self._uplink.clear()
         self._stream.reset()

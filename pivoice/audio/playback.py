@@ -18,9 +18,11 @@ import numpy as np
 from pivoice.audio.buffers import WIRE_HZ, ReplyQueue, SpokenRing
 from pivoice.audio.earcons import NAMES
 from pivoice.audio.gate import HalfDuplexGate
+from pivoice.audio.meter import LevelMeter
 from pivoice.audio.mixer import Mixed, Mixer
-from pivoice.audio.pcm import Playback, Samples, from_db, open_playback
+from pivoice.audio.pcm import Format, Playback, Samples, from_db, open_playback
 from pivoice.audio.reference import Reference
+from pivoice.audio.xruns import XrunLog
 from pivoice.clock import Clock
 from pivoice.config import AudioConfig
 from pivoice.errors import DeviceError
@@ -29,10 +31,11 @@ from pivoice.turn.events import Event, PlaybackDrained, PlaybackFound, PlaybackL
 logger = logging.getLogger(__name__)
 
 RUN_ON_S = 5.0  # how long silence is played before the card is stopped
-BACKOFF_S = (0.5, 5.0)  # first and longest wait before a lost card is tried again
+BACKOFF_S = (0.5, 3.0)  # first and longest wait before a lost card is tried again: it is back within 5 s
+LOOK_S = 4.0  # how often a card at rest is looked for: one pulled out at rest tells nobody
+STEADY_S = 10.0  # a card that was there for so long and is lost is news; one that flaps is not
 AUDIBLE = round(32768 * from_db(-50))  # what the user can be expected to hear begin
 ECHOING = round(32768 * from_db(-60))  # what the microphone may hear of it
-XRUN_WARNING_S = 60.0
 _SLACK_S = 1e-6
 
 
@@ -51,7 +54,11 @@ class Mouth:
         reference: Reference | None = None,
     ) -> None:
         """`reference`: of a canceller, which need not wait for the room to fall silent after a reply."""
+        self.beats = 0
+        """What the thread has got done, in no particular unit."""
         self.is_open = False
+        self.opened: Format | None = None
+        """What the speaker was opened with; None while it is not."""
         self._audio = audio
         self._clock = clock
         self._post = post
@@ -69,16 +76,32 @@ class Mouth:
         self._audible = 0  # the last reply that was heard to begin
         self._ending: tuple[int, float] | None = None  # a reply written to its end, and when it has sounded
         self._is_lost = False
-        self._old_xruns = 0  # of PCMs closed by now
+        self._xruns = XrunLog("playback")
+        self._meter = LevelMeter("speaker", report)
         self._pcm: Playback | None = None
-        self._warned_s = -XRUN_WARNING_S
+        self._is_at_rest = True  # this thread waits for something to do, in nobody's hands
+        self._last_fault = ""
+        self._is_news = True  # the next time that the speaker is found is worth a line
         self._thread: threading.Thread | None = None
 
     @property
     def xruns(self) -> int:
         """Underruns since the start."""
-        pcm = self._pcm
-        return self._old_xruns + (pcm.xruns if pcm else 0)
+        return self._xruns.total
+
+    @property
+    def watching(self) -> bool:
+        """Somebody watches: levels are worth reporting."""
+        return self._meter.is_watched
+
+    @watching.setter
+    def watching(self, watching: bool) -> None:
+        self._meter.is_watched = watching
+
+    @property
+    def progress(self) -> int | None:
+        """What changes every few seconds unless the thread is stuck; None: at rest, nothing has to change."""
+        return None if self._is_at_rest else self.beats
 
     @property
     def ignored_s(self) -> float:
@@ -98,6 +121,14 @@ class Mouth:
     def is_running(self) -> bool:
         """Whether the thread is there; after `stop`, only until the speaker is silent and closed."""
         return self._thread is not None and self._thread.is_alive()
+
+    def abandon(self) -> None:
+        """The thread is stuck, most likely in the card's driver: nothing more may come of it."""
+        self.stop()
+        self._post = lambda event: None
+        self._report = lambda kind, facts: None
+        self._reference = self._gate = None
+        self._spoken = SpokenRing()
 
     def play(self, reply: int, samples: Samples) -> None:
         """Queue 24 kHz samples, which are ours from now on. Ignored for a reply that was dropped."""
@@ -131,20 +162,30 @@ class Mouth:
     def _run(self) -> None:
         backoff_s = BACKOFF_S[0]
         while not self._stopping.is_set():
+            since_s = self._clock.monotonic()
             try:
                 self._open()
+                continue
             except DeviceError as error:
-                self._lose(str(error))
+                reason = str(error)
             except Exception as error:  # the thread's top: a mistake of ours must not leave the device mute
                 if not self._is_lost:
                     logger.exception("playback thread")
-                self._lose(f"the playback thread failed: {error!r}")
-            else:
-                continue
-            backoff_s = BACKOFF_S[0] if self.is_open else backoff_s
-            self.is_open = False
-            self._clock.wait(self._stopping, backoff_s)
+                reason = f"the playback thread failed: {error!r}"
+            was_steady = self._clock.monotonic() - since_s >= STEADY_S
+            self._lose(reason, is_news=was_steady)
+            backoff_s = BACKOFF_S[0] if was_steady else backoff_s
+            self._rest(self._stopping, backoff_s)
             backoff_s = min(2 * backoff_s, BACKOFF_S[1])
+
+    def _rest(self, until: threading.Event, for_s: float) -> bool:
+        """Wait with nothing in hand; return whether `until` is set."""
+        self._is_at_rest = True
+        try:
+            return self._clock.wait(until, for_s)
+        finally:
+            self.beats += 1
+            self._is_at_rest = False
 
     def _open(self) -> None:
         """Open the speaker and serve it until stopped, or pulled out and in while it was at rest.
@@ -157,29 +198,31 @@ class Mouth:
             mixer = Mixer(
                 self._queue, pcm.format, jitter_ms=self._audio.jitter_ms, volume=self._audio.max_volume
             )
-            has_rested = False
             while not self._stopping.is_set():
-                if self._await_sound(mixer):
-                    if has_rested and not _is_alive(pcm):
-                        return
+                is_due = self._await_sound(mixer)
+                if not self._stopping.is_set() and not _is_alive(pcm):
+                    return  # pulled out at rest: opened anew, at once, it may be there again
+                if is_due:
                     self._serve(pcm, mixer)
-                has_rested = True
         finally:
-            self._old_xruns += pcm.xruns
+            self.is_open, self.opened = False, None
             self._pcm = None
             with contextlib.suppress(DeviceError):
                 self._stop(pcm)
             pcm.close()
 
     def _await_sound(self, mixer: Mixer) -> bool:
-        """Sleep, the card stopped, until there may be something to play; return whether there is."""
+        """Sleep, the card stopped, until there may be something to play, or it should be looked for.
+
+        Return whether there is something.
+        """
         self._door.clear()
         now_s = self._clock.monotonic()
         due_s = mixer.due_s(self._chimes, now_s)
         if due_s is not None and due_s <= now_s + _SLACK_S:
             return True
         if not self._stopping.is_set():
-            self._clock.wait(self._door, None if due_s is None else due_s - now_s)
+            self._rest(self._door, LOOK_S if due_s is None else min(LOOK_S, due_s - now_s))
         return False
 
     def _serve(self, pcm: Playback, mixer: Mixer) -> None:
@@ -200,9 +243,11 @@ class Mouth:
             self._spoken.append(mixed.samples)
             self._tell(mixed, begins_s, rate_hz)
             self._settle(now_s)
+            self._meter.take(mixed.samples, rate_hz=rate_hz, end_s=begins_s + len(mixed.samples) / rate_hz)
+            self.beats += 1
             if pcm.xruns > xruns:
+                self._xruns.add(pcm.xruns - xruns, now_s)
                 xruns = pcm.xruns
-                self._warn_of_xruns(now_s)
             if mixed.has_sound:
                 sounded_s = now_s
             elif now_s - sounded_s > RUN_ON_S:
@@ -260,24 +305,30 @@ class Mouth:
     def _observe(self, what: str, reply: int, time_s: float) -> None:
         self._report("playback", {"what": what, "reply": reply, "time_s": time_s})
 
-    def _lose(self, reason: str) -> None:
-        """Forget what waited: nobody wants to hear it when the speaker is back."""
+    def _lose(self, reason: str, *, is_news: bool = True) -> None:
+        """Forget what waited: nobody wants to hear it when the speaker is back.
+
+        `is_news`: not one more time of a card that comes and goes.
+        """
         self._forget()
         if not self._is_lost:
             self._is_lost = True
-            logger.error("%s", reason)
+            self._is_news = is_news or reason != self._last_fault
+            self._last_fault = reason
+            logger.log(logging.ERROR if self._is_news else logging.DEBUG, "%s", reason)
             self._post(PlaybackLost(reason))
 
     def _find(self, pcm: Playback) -> None:
         if self._is_lost:
             self._forget()
         self._is_lost = False
-        self.is_open = True
+        self.is_open, self.opened = True, pcm.format
         opened = pcm.format
         self._spoken.set_rate(opened.rate_hz)
         if self._reference:
             self._reference.open(opened.rate_hz)
-        logger.info(
+        logger.log(
+            logging.INFO if self._is_news else logging.DEBUG,
             "playback: %r at %d Hz, %s, %d channels, periods of %.1f ms",
             self._audio.playback,
             opened.rate_hz,
@@ -285,17 +336,13 @@ class Mouth:
             opened.card_channels,
             1000 * opened.period_frames / opened.rate_hz,
         )
+        self._is_news = False
         self._post(PlaybackFound())
 
     def _forget(self) -> None:
         self._ending = None
         self._chimes.clear()
         self._queue.drop(self._queue.newest())
-
-    def _warn_of_xruns(self, now_s: float) -> None:
-        if now_s - self._warned_s >= XRUN_WARNING_S:
-            self._warned_s = now_s
-            logger.warning("playback: %d xruns so far; try audio.period_ms = 40", self.xruns)
 
 
 def _is_alive(pcm: Playback) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -43,6 +43,7 @@ class Detector(Protocol):
     def score(self, block: Samples) -> dict[str, float]: ...
     def replay(self, sound: Samples) -> None: ...
     def reset(self) -> None: ...
+    def twin(self) -> Detector: ...
 
 
 class Policy(Protocol):
@@ -83,6 +84,11 @@ class Listening:
     near_misses: NearMisses | None = None
     keep: Callable[[Any, Samples], None] | None = None
     """Takes what `near_misses` found, and its sound. Returns at once."""
+
+    def renewed(self) -> Listening:
+        """Return the same, having heard nothing; the detectors are others, should these be stuck."""
+        near, far = self.detector, self.far_detector
+        return replace(self, detector=near and near.twin(), far_detector=far and far.twin())
 
 
 class WakeEar:
@@ -178,6 +184,12 @@ class WakeEar:
             self.scored += 1
             self._judge(detector.score(self._ring.ear(start, self._next)), self._next, end_s=end_s)
             self._heard = self._next
+
+    def abandon(self) -> None:
+        """Decide nothing any more. Any thread, for ours is stuck."""
+        self._post = lambda event: None
+        self._report = lambda kind, facts: None
+        self._keep = None
 
     def _bridge(self, detector: Detector, start: int) -> None:
         """Have the detector hear what it missed up to `start`, as far back as it can remember."""

@@ -81,6 +81,9 @@ class MarkDetector:
         self.resets += 1
         self.blocks.clear()
 
+    def twin(self) -> MarkDetector:
+        return MarkDetector()
+
 
 def noise(seconds: float, rate_hz: int, *, seed: int = 7, peak: int = 20000) -> Samples:
     """Return sound that is like itself at no other place, and nowhere silent."""

@@ -15,7 +15,7 @@ from pivoice.audio.buffers import SpokenRing
 from pivoice.audio.earcons import load_notice, make_earcons
 from pivoice.audio.gate import HalfDuplexGate
 from pivoice.audio.pcm import Samples, from_db
-from pivoice.audio.playback import Mouth
+from pivoice.audio.playback import LOOK_S, Mouth
 from pivoice.audio.reference import Reference
 from pivoice.audio.resample import resampled
 from pivoice.audio.simulated import Speaker, speaker
@@ -639,6 +639,11 @@ def test_a_chime_in_a_reply_is_mixed_into_it(tmp_path: Path):
     find(make_earcons(CARD_HZ)["error"][1:], rest)
 
 
+async def look(loop: JumpLoop) -> None:
+    """Let time pass until the card at rest has just been looked for."""
+    await asyncio.sleep((loop.clock.next_due_s() or 0) - loop.time() + 0.01)
+
+
 def test_the_card_runs_until_five_seconds_after_the_last_sound_then_stops_without_xruns(tmp_path: Path):
     house = House(tmp_path)
 
@@ -646,7 +651,9 @@ def test_the_card_runs_until_five_seconds_after_the_last_sound_then_stops_withou
         mouth.chime("end")
         await asyncio.sleep(60)
         house.stopped_at = len(house.speaker.heard())
-        assert loop.clock.next_due_s() is None  # nothing ticks
+        await look(loop)
+        assert (loop.clock.next_due_s() or 0) > loop.time() + LOOK_S - 0.1  # nothing else ticks
+        house.begun_s = loop.time()
         mouth.chime("wake")
         await asyncio.sleep(1)
         assert mouth.xruns == 0
@@ -654,7 +661,7 @@ def test_the_card_runs_until_five_seconds_after_the_last_sound_then_stops_withou
     house.run(script)
 
     assert house.stopped_at / CARD_HZ == pytest.approx(5.2, abs=0.15)
-    assert find(make_earcons(CARD_HZ)["wake"][1:], house.heard(60.01)) <= 0.025 * CARD_HZ
+    assert find(make_earcons(CARD_HZ)["wake"][1:], house.heard(house.begun_s)) <= 0.025 * CARD_HZ
 
 
 def test_an_underrun_of_the_card_is_counted_and_playing_goes_on(tmp_path: Path):
@@ -724,8 +731,9 @@ def test_a_speaker_pulled_out_and_in_while_it_was_at_rest_is_reopened_without_a_
     async def script(loop: JumpLoop, mouth: Mouth) -> None:
         mouth.chime("end")
         await asyncio.sleep(60)
+        await look(loop)
         house.speaker.unplug()
-        await asyncio.sleep(60)
+        await asyncio.sleep(1)
         house.speaker.replug()
         house.begun_s = loop.time()
         say(mouth, 2, two)
@@ -735,6 +743,42 @@ def test_a_speaker_pulled_out_and_in_while_it_was_at_rest_is_reopened_without_a_
 
     assert expect(house.heard(house.begun_s), two) <= PERIOD_S * CARD_HZ
     assert house.diary.of(PlaybackLost) == []
+
+
+def test_a_speaker_pulled_out_at_rest_is_told_of_and_found_again_within_five_seconds_each(tmp_path: Path):
+    house = House(tmp_path)
+
+    async def script(loop: JumpLoop, mouth: Mouth) -> None:
+        await asyncio.sleep(61.7)
+        house.speaker.unplug()
+        await asyncio.sleep(5)
+        assert len(house.diary.of(PlaybackLost)) == 1
+        await asyncio.sleep(60)
+        found = len(house.diary.of(PlaybackFound))
+        house.speaker.replug()
+        await asyncio.sleep(5)
+        assert len(house.diary.of(PlaybackFound)) == found + 1
+
+    house.run(script)
+
+
+def test_a_card_that_loses_samples_all_the_time_is_given_up_and_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    house = House(tmp_path)
+
+    async def script(loop: JumpLoop, mouth: Mouth) -> None:
+        say(mouth, 1, noise(20, WIRE_HZ))
+        for _ in range(60):
+            await asyncio.sleep(0.04)
+            house.speaker.request_xrun()
+        await asyncio.sleep(1)
+
+    house.run(script)
+
+    assert len(house.diary.of(PlaybackLost)) == 1
+    assert "xruns in" in caplog.text
+    assert isinstance(house.diary.events[-1], PlaybackFound)
 
 
 def test_a_speaker_found_gone_at_the_next_sound_is_told(tmp_path: Path):
