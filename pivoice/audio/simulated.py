@@ -18,68 +18,18 @@ from pathlib import Path
 
 import numpy as np
 
+from pivoice.audio import card_faults
 from pivoice.audio.pcm import Format, Samples, amplified, from_db, pick_channel
+from pivoice.audio.simulated_device import Device, Handle, unusable
 from pivoice.clock import Clock
 from pivoice.config import AudioConfig
-from pivoice.errors import DeviceError
 
 PREFIX = "simulated:"
 SPEAKER_HZ = 48000
 HEADER_BYTES = 44
-_SLACK_S = 1e-6  # less than a sample: what adding floats costs
 
 Source = Callable[[int, int], Samples]
 """Given first and last (exclusive) frame of a microphone's timeline: what is to be heard there, mono."""
-
-
-class Device:
-    """Half a card: a rate, an epoch, a plug. Every method may be called from any thread."""
-
-    def __init__(self, name: str, rate_hz: int) -> None:
-        self.name = name
-        self.rate_hz = rate_hz
-        self.epoch_s: float | None = None
-        """When sample 0 sounds: the first opening. Tests may set it before."""
-        self.is_plugged = True
-        self.opened = 0
-        """How often it was opened."""
-        self.refused_s: list[float] = []
-        """When opening it failed."""
-        self.in_use: _Handle | None = None
-        self.xrun_wanted = False
-        self.ppm = 0.0
-        """How much faster than it says its clock runs, in millionths. Set before the first opening."""
-        self.lateness: Callable[[], float] | None = None
-        """Asked at every read, wait and write: how many seconds late the thread comes to it."""
-
-    @property
-    def true_hz(self) -> float:
-        """Samples in a second of the Clock."""
-        return self.rate_hz * (1 + self.ppm * 1e-6)
-
-    def unplug(self) -> None:
-        """Pull the plug: what is open dies, opening fails."""
-        self.is_plugged = False
-        if self.in_use:
-            self.in_use.gone.set()
-
-    def replug(self) -> None:
-        """Put it back: opening works again; what died stays dead."""
-        self.is_plugged = True
-
-    def request_xrun(self) -> None:
-        """Let the next read or write find that the card ran over, or dry."""
-        self.xrun_wanted = True
-
-    def frame_at(self, time_s: float) -> int:
-        """Return the number of samples that have sounded at `time_s`."""
-        assert self.epoch_s is not None, f"{self.name} was never opened"
-        return int((time_s - self.epoch_s + _SLACK_S) * self.true_hz)
-
-    def time_of(self, frame: int) -> float:
-        """Return when sample `frame` sounds."""
-        assert self.epoch_s is not None, f"{self.name} was never opened"
-        return self.epoch_s + frame / self.true_hz
 
 
 class Microphone(Device):
@@ -129,7 +79,7 @@ class Speaker(Device):
         try:
             self._file = path.open("w+b", buffering=0)
         except OSError as error:
-            raise _unusable(name, "playback", f"{path} cannot be written: {error.strerror}") from error
+            raise unusable(name, "playback", f"{path} cannot be written: {error.strerror}") from error
         self._frames = 0
         self._lock = threading.Lock()
         self._write_header()
@@ -211,66 +161,25 @@ def read_wav(name: str, path: str) -> tuple[Samples, int]:
         with wave.open(path, "rb") as file:
             if file.getsampwidth() != 2:
                 bits = 8 * file.getsampwidth()
-                raise _unusable(name, "capture", f"{path} holds {bits}-bit samples", "make it 16-bit PCM")
+                raise unusable(name, "capture", f"{path} holds {bits}-bit samples", "make it 16-bit PCM")
             content = file.readframes(file.getnframes())
             channels, rate_hz = file.getnchannels(), file.getframerate()
             if not 4000 <= rate_hz <= 192_000:
                 reason = f"{path} says it has {rate_hz} samples a second"
-                raise _unusable(name, "capture", reason, "make it 48000 Hz")
+                raise unusable(name, "capture", reason, "make it 48000 Hz")
     except FileNotFoundError:
-        raise _unusable(name, "capture", f"there is no file {path}", "set audio.capture") from None
+        raise unusable(name, "capture", f"there is no file {path}", "set audio.capture") from None
     except OSError as error:
-        raise _unusable(name, "capture", f"{path} cannot be read: {error.strerror}") from error
+        raise unusable(name, "capture", f"{path} cannot be read: {error.strerror}") from error
     except (wave.Error, EOFError) as error:
         what = str(error) or "it ends too early"
         reason = f"{path} is not a PCM WAV file ({what})"
-        raise _unusable(name, "capture", reason, "set audio.capture") from error
+        raise unusable(name, "capture", reason, "set audio.capture") from error
     usable = len(content) - len(content) % (2 * channels)
     return np.frombuffer(content[:usable], "<i2").astype(np.int16).reshape(-1, channels), rate_hz
 
 
-class _Handle:
-    """What both PCMs do alike."""
-
-    def __init__(self, device: Device, side: str, audio: AudioConfig, clock: Clock) -> None:
-        if not device.is_plugged:
-            device.refused_s.append(clock.monotonic())
-            raise _unusable(device.name, side, "No such device", "plug it in")
-        if device.in_use:
-            raise _unusable(device.name, side, "Device or resource busy", "stop what else uses it")
-        self._side = side
-        self._clock = clock
-        self.gone = threading.Event()
-        self.xruns = 0
-        device.in_use = self
-        device.opened += 1
-        if device.epoch_s is None:
-            device.epoch_s = clock.monotonic()
-        self._period = round(device.rate_hz * audio.period_ms / 1000)
-
-    def _wait_until(self, device: Device, due_s: float) -> None:
-        """Wait for a time; the plug interrupts."""
-        while (left_s := due_s - self._clock.monotonic()) > _SLACK_S and not self.gone.is_set():
-            self._clock.wait(self.gone, left_s)
-        self._check(device)
-
-    def _come_late(self, device: Device) -> None:
-        """The thread was not let run in time, if the device says so."""
-        late_s = device.lateness() if device.lateness else 0.0
-        if late_s > 0:
-            self._wait_until(device, self._clock.monotonic() + late_s)
-
-    def _check(self, device: Device) -> None:
-        if self.gone.is_set() or not device.is_plugged:
-            reason = "No such device"
-            raise DeviceError(device.name, doing=f"use {self._side}", reason=reason, advice="plug it in")
-
-    def _release(self, device: Device) -> None:
-        if device.in_use is self:
-            device.in_use = None
-
-
-class SimulatedCapture(_Handle):
+class SimulatedCapture(Handle):
     """Satisfies `pcm.Capture`."""
 
     def __init__(self, name: str, audio: AudioConfig, clock: Clock) -> None:
@@ -288,13 +197,8 @@ class SimulatedCapture(_Handle):
         )
 
     def read(self, periods: int = 1) -> Samples:
-        now = self._device.frame_at(self._clock.monotonic())
-        if now - self._next > self.format.buffer_frames or self._device.xrun_wanted:
-            self._device.xrun_wanted = False
-            self.xruns += 1
-            self._next = now
-        stop = self._next + periods * self._period
-        self._wait_until(self._device, self._device.time_of(stop))
+        self._check(self._device)
+        stop = self._await(periods * self._period)
         self._come_late(self._device)
         frames = self._device.sound(self._next, stop)
         self._next = stop
@@ -303,8 +207,26 @@ class SimulatedCapture(_Handle):
     def close(self) -> None:
         self._release(self._device)
 
+    def _await(self, wanted: int) -> int:
+        """Wait until `wanted` frames are there in one piece; return the end of them."""
+        device, begun_s = self._device, self._clock.monotonic()
+        while True:
+            now = device.frame_at(self._clock.monotonic())
+            if now - self._next > self.format.buffer_frames or device.xrun_wanted:
+                device.xrun_wanted = False
+                self.xruns += 1
+                self._next = now
+            stop = self._next + wanted
+            self._wait_until(device, device.time_of(stop))
+            stood_still = self._sit_out(device, card_faults.stuck_capture(device.name))
+            if not stood_still and not device.is_stormy:
+                return stop
+            device.xrun_wanted = True
+            if self._clock.monotonic() - begun_s > card_faults.STUCK_S:
+                raise card_faults.stormy(device.name)
 
-class SimulatedPlayback(_Handle):
+
+class SimulatedPlayback(Handle):
     """Satisfies `pcm.Playback`."""
 
     def __init__(self, name: str, audio: AudioConfig, clock: Clock) -> None:
@@ -328,7 +250,8 @@ class SimulatedPlayback(_Handle):
         self._await_room()
         self._come_late(self._device)
         now = self._device.frame_at(self._clock.monotonic())
-        if self._end is not None and (now > self._end or self._device.xrun_wanted):
+        is_xrun = self._device.xrun_wanted or self._device.is_stormy
+        if self._end is not None and (now > self._end or is_xrun):
             self._device.xrun_wanted = False
             self.xruns += 1
             self._end = None
@@ -354,13 +277,11 @@ class SimulatedPlayback(_Handle):
         self._check(self._device)
         if self._end is not None:
             self._wait_until(self._device, self._device.time_of(self._end - self._period))
+            if self._sit_out(self._device, card_faults.stuck_playback(self._device.name)):
+                self._device.xrun_wanted = True
 
     def _silence(self) -> None:
         now = self._device.frame_at(self._clock.monotonic())
         if self._end is not None and now < self._end:
             self._device.record(now, np.zeros(0, np.int16))
         self._end = None
-
-
-def _unusable(name: str, side: str, reason: str, advice: str = "") -> DeviceError:
-    return DeviceError(name, doing=f"open {side}", reason=reason, advice=advice)

@@ -1,0 +1,61 @@
+"""What goes wrong with an open sound card, in one sentence each: the same for real cards and simulated ones.
+
+PURE. Owns how long a card may move nothing until it is given up, and the words for all that may happen to
+one: what it was, and the next step. Never opens, never waits. Why a card does not open: refusals.py.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from pivoice.errors import DeviceError
+
+STUCK_S = 2.0  # a card that moves nothing for this long is given up
+
+_RETRIED = "it is tried again"
+_CAUSES = {  # what an open PCM says -> (what that means, what to do)
+    errno.ENODEV: ("", f"check its cable; {_RETRIED}"),
+    errno.ENXIO: ("", f"check its cable; {_RETRIED}"),
+    errno.EBADFD: ("it is in a bad state", f"check its cable; {_RETRIED}"),
+    errno.ESTRPIPE: ("it was suspended", _RETRIED),
+    errno.EIO: (
+        "input/output error: its driver gave up, or the sound server behind it ended",
+        f"check its cable and `dmesg`; {_RETRIED}",
+    ),
+    errno.ECONNREFUSED: ("the sound server behind it ended", f"start it again; {_RETRIED}"),
+    errno.EPIPE: ("it cannot be started again after an xrun", f"check its cable; {_RETRIED}"),
+}
+
+
+def stuck_capture(name: str) -> DeviceError:
+    """The microphone is there, and gives nothing."""
+    return _lost(name, "read from", f"it gave no sound for {STUCK_S:g} s", "plug it out and in, or restart")
+
+
+def stuck_playback(name: str) -> DeviceError:
+    """The speaker is there, and plays nothing."""
+    return _lost(name, "write to", f"it played nothing for {STUCK_S:g} s", "plug it out and in, or restart")
+
+
+def stormy(name: str) -> DeviceError:
+    """A microphone that loses every period of sound."""
+    reason = f"xruns and nothing else for {STUCK_S:g} s: its driver or this machine cannot keep up"
+    return _lost(name, "read from", reason, "see what else runs (`top`), and try audio.period_ms = 40")
+
+
+def closed(name: str, doing: str) -> DeviceError:
+    """Somebody took the PCM away from the thread that used it."""
+    return _lost(name, doing, "it was closed meanwhile", _RETRIED)
+
+
+def broken(name: str, doing: str, text: str) -> DeviceError:
+    """An open PCM failed with `text`, as strerror() says it."""
+    for number, (reason, advice) in _CAUSES.items():
+        if text == os.strerror(number):
+            return _lost(name, doing, reason or text, advice)
+    return _lost(name, doing, text, f"check its cable; {_RETRIED}")
+
+
+def _lost(name: str, doing: str, reason: str, advice: str) -> DeviceError:
+    return DeviceError(name, doing=doing, reason=reason, advice=advice)
