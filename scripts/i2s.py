@@ -4,6 +4,7 @@
     python3 -IB scripts/i2s.py add NAME        write it into the boot configuration, in a block of its own
     python3 -IB scripts/i2s.py remove          take that block out again
     python3 -IB scripts/i2s.py settings NAME   print the settings that name the board's card
+    python3 -IB scripts/i2s.py list            print the boards that are known
 
 Run by the system's Python, as root; standard library alone. The firmware's file is copied before it is first
 changed on a day, and replaced in one step: a Pi that loses power half way must still boot.
@@ -47,8 +48,10 @@ def main(arguments: list[str]) -> int:
                 print(remove(), end="")
             case ["settings", name]:
                 print("\n".join(settings(_known(name))))
+            case ["list"]:
+                print(_list())
             case _:
-                print("usage: i2s.py check NAME | add NAME | remove | settings NAME", file=sys.stderr)
+                print("usage: i2s.py check NAME | add NAME | remove | settings NAME | list", file=sys.stderr)
                 return 2
     except RefusedError as refused:
         print(refused, file=sys.stderr)
@@ -125,8 +128,11 @@ def _known(name: str) -> boards.Overlay:
         return board
     nearest = boards.nearest(name)
     meant = f"; did you mean {nearest}?" if nearest else "."
-    known = "\n".join(f"  {one.name:<19} {one.what}" for one in boards.OVERLAYS)
-    raise UnknownBoardError(f"no I2S board {name!r} is known{meant} These are:\n{known}")
+    raise UnknownBoardError(f"no I2S board {name!r} is known{meant} These are:\n{_list()}")
+
+
+def _list() -> str:
+    return "\n".join(f"  {one.name:<18} {one.what}" for one in boards.OVERLAYS)
 
 
 def _checked(name: str) -> tuple[boards.Overlay, Path]:
