@@ -72,6 +72,7 @@ _TAKEN = re.compile(r"_[0-9A-F]+$")  # what the kernel adds to the id of a secon
 _OTHER_DEFAULT = ("ALSA_CONFIG_PATH", "ALSA_CONFIG_DIR", "ALSA_CARD", "ALSA_PCM_CARD")
 _OTHER_DEFAULT_FILES = (".asoundrc", ".config/alsa/asoundrc")
 _OTHER_DEFAULT_PIECE = re.compile(r"!default\b|\bdefaults\.pcm\.card\b|pulse-alsa\.conf")
+_SERVERS = {"pipewire": "PipeWire", "pulse": "PulseAudio"}
 
 
 def card_of(pcm: str, *, proc: Path = PROC, etc: Path = Path("/etc")) -> Card | None:
@@ -88,10 +89,10 @@ def card_of(pcm: str, *, proc: Path = PROC, etc: Path = Path("/etc")) -> Card | 
         named = given[:1]
     if not named and name["pcm"] not in _OF_A_CARD:
         return None
-    if (not named or name["pcm"] == "default") and not _is_default_plain(etc):
+    if (not named or name["pcm"] == "default") and default_owner(etc=etc):
         return None
     wanted = named[0] if named else "0"
-    for number, card in _cards(proc):
+    for number, card in listed_cards(proc):
         if wanted in (str(number), card.id):
             return card
     return None
@@ -106,7 +107,8 @@ def cancels_itself(card: Card, channel: int) -> bool:
     )
 
 
-def _cards(proc: Path) -> list[tuple[int, Card]]:
+def listed_cards(proc: Path = PROC) -> list[tuple[int, Card]]:
+    """Return the cards that are there, each with its number, which moves."""
     try:
         text = (proc / "cards").read_text(errors="replace")
     except OSError:  # no sound in this kernel, or none that we may see
@@ -114,14 +116,19 @@ def _cards(proc: Path) -> list[tuple[int, Card]]:
     return [(int(each["number"]), Card(each["id"], each["name"])) for each in _LISTED.finditer(text)]
 
 
-def _is_default_plain(etc: Path) -> bool:
-    if any(os.environ.get(name) for name in _OTHER_DEFAULT):
-        return False
+def default_owner(*, etc: Path = Path("/etc")) -> str:
+    """Return what "default" may be instead of the first card, and who says so; "" where it is that card."""
+    if named := [name for name in _OTHER_DEFAULT if os.environ.get(name)]:
+        return f"what {named[0]} in the environment says"
     try:
         own = [Path("~").expanduser() / name for name in _OTHER_DEFAULT_FILES]
-        if any(path.exists() for path in (etc / "asound.conf", *own)):
-            return False
-        pieces = (etc / "alsa/conf.d").glob("*.conf")
-        return not any(_OTHER_DEFAULT_PIECE.search(piece.read_text(errors="replace")) for piece in pieces)
+        for path in (etc / "asound.conf", *own):
+            if path.exists():
+                return f"what {path} says"
+        for piece in sorted((etc / "alsa/conf.d").glob("*.conf")):
+            if _OTHER_DEFAULT_PIECE.search(text := piece.read_text(errors="replace")):
+                server = next((name for word, name in _SERVERS.items() if word in text), "")
+                return f"{server}'s ({piece})" if server else f"what {piece} says"
     except (OSError, RuntimeError):  # a file that may not be read, or a user without a home
-        return False
+        return "what a file says that cannot be read"
+    return ""
