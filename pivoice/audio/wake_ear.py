@@ -50,6 +50,7 @@ class Policy(Protocol):
     """What makes a decision of scores: the wake room's."""
 
     def decide(self, scores: Mapping[str, float], now_s: float) -> tuple[str, float] | None: ...
+    def twin(self) -> Policy: ...
     def threshold_of(self, model: str) -> float: ...
 
 
@@ -68,6 +69,7 @@ class NearMisses(Protocol):
     def hear(self, scores: Mapping[str, float], position: int, *, decided: bool) -> Any: ...
     def close(self, position: int) -> Any: ...
     def forget(self) -> None: ...
+    def twin(self) -> NearMisses: ...
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,18 @@ class Listening:
     """Takes what `near_misses` found, and its sound. Returns at once."""
 
     def renewed(self) -> Listening:
-        """Return the same, having heard nothing; the detectors are others, should these be stuck."""
-        near, far = self.detector, self.far_detector
-        return replace(self, detector=near and near.twin(), far_detector=far and far.twin())
+        """Return the same, having heard nothing; the detectors are others, should these be stuck.
+
+        So is what remembers positions: those of another ear begin anew.
+        """
+        near, far, policy, misses = self.detector, self.far_detector, self.policy, self.near_misses
+        return replace(
+            self,
+            detector=near and near.twin(),
+            far_detector=far and far.twin(),
+            policy=policy and policy.twin(),
+            near_misses=misses and misses.twin(),
+        )
 
 
 class WakeEar:

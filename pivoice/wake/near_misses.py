@@ -63,12 +63,17 @@ class NearMisses:
     def __init__(self, threshold_of: Callable[[str], float], *, refractory_s: float) -> None:
         """`threshold_of`: the score that counts as a model's wake word (`WakeConfig.threshold_of`)."""
         self._threshold_of = threshold_of
+        self._refractory_s = refractory_s
         self._refractory = round(refractory_s * RATE_HZ)
         self._peak: Clip | None = None
         self._peak_share = 0.0
         self._is_known = False  # the utterance was kept, or was a wake word
         self._silent_until = 0  # refractory
         self._position = 0
+
+    def twin(self) -> NearMisses:
+        """Return one that has heard nothing: for another ear, whose positions begin anew."""
+        return NearMisses(self._threshold_of, refractory_s=self._refractory_s)
 
     def hear(self, scores: Mapping[str, float], position: int, *, decided: bool) -> Clip | None:
         """Take one block's scores; return what is to be kept now, its last sample at most `position`.

@@ -59,6 +59,15 @@ class WakePolicy:
         """Return the score that counts as the wake word of `model`."""
         return self._thresholds.get(model, self._threshold)
 
+    def twin(self) -> WakePolicy:
+        """Return one that decides alike, and has heard nothing: for another ear, whose time begins anew."""
+        return WakePolicy(
+            threshold=self._threshold,
+            refractory_s=self._refractory_s,
+            thresholds=self._thresholds,
+            consecutive_blocks=self._consecutive_blocks,
+        )
+
     def decide(self, scores: Mapping[str, float], now_s: float) -> tuple[str, float] | None:
         """Return the model that was heard and its score, or None. `now_s` never goes backwards."""
         if now_s - self._heard_s > BLOCK_S + _SLACK_S:

@@ -65,6 +65,9 @@ class _Witness:
         self._heard = heard
         heard.wakes |= {model: [] for model in models}
 
+    def twin(self) -> _Witness:
+        return self
+
     def decide(self, scores: Mapping[str, float], now_s: float) -> None:
         self._heard.scores[now_s] = dict(scores)
         for model, score in scores.items():
