@@ -12,7 +12,9 @@ from __future__ import annotations
 import asyncio
 import os
 import selectors
+import sys
 import threading
+import traceback
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -40,6 +42,12 @@ class _Waiter:
     event: threading.Event | None = None
     until_s: float | None = None
     baton: threading.Lock = field(default_factory=_taken_lock)
+    thread: threading.Thread | None = None
+
+    def stack(self) -> str:
+        """Return where the thread is now, for people."""
+        frame = sys._current_frames().get(self.thread.ident or 0) if self.thread else None
+        return "".join(traceback.format_stack(frame)) if frame else "it is gone"
 
     def is_due(self, now_s: float) -> bool:
         is_set = self.event is not None and self.event.is_set()
@@ -81,7 +89,7 @@ class JumpClock:
                 self._parked.release()
 
         self._waiters.append(waiter)
-        thread = threading.Thread(target=run, name=name, daemon=True)
+        thread = waiter.thread = threading.Thread(target=run, name=name, daemon=True)
         thread.start()
         return thread
 
@@ -92,7 +100,9 @@ class JumpClock:
             waiter.event = waiter.until_s = None
             waiter.baton.release()
             if not self._parked.acquire(timeout=_STUCK_S):
-                raise RuntimeError(f"simulated thread {waiter.name!r} waits outside its clock")
+                raise RuntimeError(
+                    f"simulated thread {waiter.name!r} waits outside its clock, or never:\n{waiter.stack()}"
+                )
         return bool(due)
 
     def next_due_s(self) -> float | None:

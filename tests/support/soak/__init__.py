@@ -1,0 +1,1 @@
+"""Simulated days of a device that is used and disturbed: `scripts/soak`."""
