@@ -1,19 +1,19 @@
 """Real sound cards: the only file that knows `alsaaudio` (pyalsaaudio >= 0.11, on libasound).
 
-A card is opened at its own rate, format and channels where they are usable; the rest of the house sees mono
-int16. Each PCM belongs to the thread that opened it. Facts about pyalsaaudio that shaped this file:
-after `drop()` the next `write()` prepares the PCM by itself; an xrun is told as -32, not raised, and
-already recovered from; `close()` of a playback PCM plays out what it holds; `avail()` returns errors.
+A card is opened at its own rate, format and channels where they are usable (negotiation.py); the rest of the
+house sees mono int16. Each PCM belongs to the thread that opened it. Facts about pyalsaaudio that shaped this
+file: after `drop()` the next `write()` prepares the PCM by itself; an xrun is told as -32, not raised, and
+already recovered from; a non-blocking "nothing yet" is 0; `close()` of a playback PCM plays out what it
+holds; `avail()` returns errors; `close()` frees what another thread may be reading.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
-import functools
 import importlib
 import importlib.metadata
+import logging
 import os
 import select
 import threading
@@ -21,22 +21,21 @@ from typing import Any
 
 import numpy as np
 
-from pivoice.audio.pcm import Format, Samples, amplified, from_db, pick_channel
+from pivoice.audio import card_faults, chatter
+from pivoice.audio.conditioning import Conditioning
+from pivoice.audio.encodings import ENCODINGS, Wide, decoded, encoded
+from pivoice.audio.negotiation import Negotiation, Opened, text_of
+from pivoice.audio.pcm import Format, Samples
+from pivoice.audio.ports import Side
 from pivoice.clock import Clock
 from pivoice.config import AudioConfig
 from pivoice.errors import DeviceError
 
-RATE_HZ = 48000
-"""Asked first: nearly every card has it, and it is a whole multiple of 16 and 24 kHz."""
-ENCODINGS = {"S16_LE": 2, "S32_LE": 4, "S24_3LE": 3, "S24_LE": 4}
-"""Bytes of a sample in the formats understood here, preferred first."""
-CAPTURE_BUFFER_MS = 1000  # costs no latency, and rides out a thread that is late
-PLAYBACK_PERIODS = 4  # of the card's ring; how much of it is filled is limited by `wait`
-HELD_PERIODS = 2
-STUCK_S = 2.0  # a card that moves nothing for this long is given up
-_POLL_S = 0.001  # how often a card is asked again whose pointer moves in leaps
+logger = logging.getLogger(__name__)
 
-_WRITE_TRIES = 5
+HELD_PERIODS = 2
+_POLL_S = 0.001  # how often a card is asked again whose pointer moves in leaps
+_CLOSE_S = 0.1  # how long a closer waits for the PCM's own thread to come out of libasound
 
 _XRUN = -errno.EPIPE
 
@@ -44,124 +43,189 @@ _XRUN = -errno.EPIPE
 def capture_names() -> list[str]:
     """Return the ALSA PCM names of microphones."""
     library = _library("ALSA", "list the microphones of")
-    return [name for name in library.pcms(library.PCM_CAPTURE) if name != "null"]
+    return _names(library, library.PCM_CAPTURE)
 
 
 def playback_names() -> list[str]:
     """Return the ALSA PCM names of speakers."""
     library = _library("ALSA", "list the speakers of")
-    return [name for name in library.pcms(library.PCM_PLAYBACK) if name != "null"]
+    return _names(library, library.PCM_PLAYBACK)
 
 
-class AlsaCapture:
+def constraints(name: str, side: Side) -> tuple[int | tuple[int, int] | list[int], dict[str, int], list[int]]:
+    """Return what a bare card can do, by opening it for a moment: rates, formats, numbers of channels.
+
+    Rates: the only one, the two ends of a range, or those of the usual ones that it has.
+
+    Raises:
+        DeviceError: it does not open now.
+    """
+    opened = Negotiation(_library(name, f"open {side}"), name, side, AudioConfig()).probe()
+    try:
+        return opened.pcm.getrates(), opened.pcm.getformats(), opened.pcm.getchannels()
+    except opened.library.ALSAAudioError as error:
+        raise card_faults.broken(name, "ask", text_of(error)) from error
+    finally:
+        opened.pcm.close()
+
+
+class _AlsaPcm:
+    """What both sides do alike: every call into libasound, one at a time, and none on a closed PCM.
+
+    pyalsaaudio looks whether a PCM is closed in most of its methods, not in all (`info`, `revents`: libasound
+    then aborts the process), and frees one that another thread is still reading.
+    """
+
+    def __init__(self, name: str, opened: Opened, clock: Clock) -> None:
+        self.xruns = 0
+        self._name = name
+        self._card = opened
+        self._clock = clock
+        self._never = threading.Event()
+        self._lock = threading.Lock()  # held inside libasound, where nothing blocks: the PCM is non-blocking
+        self._is_closed = False  # written by whoever closes
+
+    def close(self) -> None:
+        self._is_closed = True
+        if self._lock.acquire(timeout=_CLOSE_S):
+            try:
+                self._release()
+            finally:
+                self._lock.release()
+        else:  # its thread is inside the driver, and closes it when it returns
+            logger.warning("%r is stuck in its driver, and stays open until that returns", self._name)
+
+    def _ask(self, doing: str, method: str, *arguments: Any) -> Any:
+        with self._lock:
+            if self._is_closed:
+                raise card_faults.closed(self._name, doing)
+            try:
+                return getattr(self._card.pcm, method)(*arguments)
+            except self._card.library.ALSAAudioError as error:
+                raise card_faults.broken(self._name, doing, text_of(error)) from error
+            finally:
+                if self._is_closed:
+                    self._release()
+
+    def _release(self) -> None:
+        """Close the PCM, which makes a second time a no-op."""
+        with contextlib.suppress(self._card.library.ALSAAudioError):
+            self._card.pcm.drop()  # or else close() plays out what the card holds
+        with contextlib.suppress(self._card.library.ALSAAudioError):
+            self._card.pcm.close()
+
+
+class AlsaCapture(_AlsaPcm):
     """Satisfies `pcm.Capture`."""
 
     def __init__(self, name: str, audio: AudioConfig, clock: Clock) -> None:
-        self.xruns = 0
-        self._name = name
-        self._clock = clock
-        self._never = threading.Event()
+        library = _library(name, "open capture")
+        super().__init__(name, Negotiation(library, name, "capture", audio).open(), clock)
+        card = self._card
         self._channel = audio.channel
-        self._gain = from_db(audio.gain_db)
-        self._pcm, self._card = _open(name, "capture", audio, channels=audio.channel + 1)
-        self._frame_bytes = self._card.channels * ENCODINGS[self._card.encoding]
+        self._conditioning = Conditioning(card.rate_hz, gain_db=audio.gain_db)
+        self._frame_bytes = card.channels * ENCODINGS[card.encoding]
         self._is_started = False  # poll() never fires before a first read has started the card
         self._rest = b""
+        self._watched: list[tuple[int, int]] = self._ask("open capture", "polldescriptors")
         self.format = Format(
-            rate_hz=self._card.rate_hz,
-            period_frames=self._card.period_frames,
-            buffer_frames=self._card.buffer_frames,
-            card_channels=self._card.channels,
-            card_encoding=self._card.encoding,
+            rate_hz=card.rate_hz,
+            period_frames=card.period_frames,
+            buffer_frames=card.buffer_frames,
+            card_channels=card.channels,
+            card_encoding=card.encoding,
         )
 
     def read(self, periods: int = 1) -> Samples:
+        sound = decoded(self._take(periods), self._card.encoding, self._card.channels, channel=self._channel)
+        return self._conditioning.apply(sound)
+
+    def read_channels(self, periods: int = 1) -> Wide:
+        """Return the next periods of all channels, n x channels, as the card gave them: to measure it by.
+
+        Raises:
+            DeviceError: as `read`.
+        """
+        content, card = self._take(periods), self._card
+        each = [decoded(content, card.encoding, card.channels, channel=n) for n in range(card.channels)]
+        return np.stack(each, axis=1).astype(np.float32)
+
+    def _take(self, periods: int) -> bytes:
+        """Return the card's bytes of the next periods."""
         wanted = periods * self.format.period_frames * self._frame_bytes
+        duration_s = periods * self.format.period_frames / self.format.rate_hz
+        deadline_s = self._clock.monotonic() + duration_s + card_faults.STUCK_S
         is_there = periods > 1 and self._is_started and self._has(wanted)
         while len(self._rest) < wanted:
             if self._is_started and not is_there:
                 self._await_period()
-            try:
-                count, content = self._pcm.read()
-            except self._card.library.ALSAAudioError as error:
-                raise _broken(self._name, "read from", error) from error
+            count, content = self._ask("read from", "read")
             self._is_started = count != _XRUN
             if count == _XRUN:
                 self.xruns += 1
                 self._rest = b""
-                is_there = False
-            else:
-                self._rest += content
+                if self._clock.monotonic() > deadline_s:
+                    raise card_faults.stormy(self._name)
+            self._rest += content
+            is_there = is_there and bool(content)
         content, self._rest = self._rest[:wanted], self._rest[wanted:]
-        frames = _decoded(content, self._card.encoding, self._card.channels)
-        return amplified(pick_channel(frames, self._channel, device=self._name), self._gain)
-
-    def close(self) -> None:
-        with contextlib.suppress(self._card.library.ALSAAudioError):
-            self._pcm.close()
+        return content
 
     def _has(self, wanted: int) -> bool:
         """Return whether the card has so many bytes by now: to read them needs no poll, nor blocks."""
-        return len(self._rest) + int(self._pcm.avail()) * self._frame_bytes >= wanted
+        return len(self._rest) + int(self._ask("read from", "avail")) * self._frame_bytes >= wanted
 
     def _await_period(self) -> None:
         """Wait for a period, but not for ever, as a blocking read would on a wedged card."""
-        poll, watched = select.poll(), self._pcm.polldescriptors()
-        for descriptor, mask in watched:
+        poll = select.poll()
+        for descriptor, mask in self._watched:
             poll.register(descriptor, mask)
-        deadline_s = self._clock.monotonic() + STUCK_S
+        deadline_s = self._clock.monotonic() + card_faults.STUCK_S
         while (left_s := deadline_s - self._clock.monotonic()) > 0:
             seen = dict(poll.poll(left_s * 1000))
-            try:
-                if self._pcm.polldescriptors_revents([(each, seen.get(each, 0)) for each, _ in watched]):
-                    return
-            except self._card.library.ALSAAudioError as error:
-                raise _broken(self._name, "read from", error) from error
-            self._clock.wait(
-                self._never, _POLL_S
-            )  # a plugin woke us for its own ends; some do it all the time
-        reason = f"it gave no sound for {STUCK_S:g} s"
-        raise DeviceError(self._name, doing="read from", reason=reason, advice="plug it out and in")
+            found = [(each, seen.get(each, 0)) for each, _ in self._watched]
+            if self._ask("read from", "polldescriptors_revents", found):
+                return
+            # a plugin woke us for its own ends; some do it all the time
+            self._clock.wait(self._never, _POLL_S)
+        raise card_faults.stuck_capture(self._name)
 
 
-class AlsaPlayback:
+class AlsaPlayback(_AlsaPcm):
     """Satisfies `pcm.Playback`."""
 
     def __init__(self, name: str, audio: AudioConfig, clock: Clock) -> None:
-        self.xruns = 0
-        self._name = name
-        self._clock = clock
-        self._never = threading.Event()
+        library = _library(name, "open playback")
+        super().__init__(name, Negotiation(library, name, "playback", audio).open(), clock)
+        card = self._card
         self._is_running = False
-        self._pcm, self._card = _open(name, "playback", audio, channels=1)
-        period = max(round(self._card.rate_hz * audio.period_ms / 1000), self._card.period_frames)
+        period = max(round(card.rate_hz * audio.period_ms / 1000), card.period_frames)
         self.format = Format(
-            rate_hz=self._card.rate_hz,
+            rate_hz=card.rate_hz,
             period_frames=period,
-            buffer_frames=min(HELD_PERIODS * period, self._card.buffer_frames),
-            card_channels=self._card.channels,
-            card_encoding=self._card.encoding,
+            buffer_frames=min(HELD_PERIODS * period, card.buffer_frames),
+            card_channels=card.channels,
+            card_encoding=card.encoding,
         )
 
     def wait(self) -> None:
         if not self._is_running:
             self._prepare()
-        rate_hz, deadline_s = self.format.rate_hz, self._clock.monotonic() + STUCK_S
+        rate_hz, deadline_s = self.format.rate_hz, self._clock.monotonic() + card_faults.STUCK_S
         while (excess := self._held() + self.format.period_frames - self.format.buffer_frames) > 0:
+            if self._ask("write to", "state") == self._card.library.PCM_STATE_DISCONNECTED:
+                raise card_faults.broken(self._name, "write to", os.strerror(errno.ENODEV))
             if self._clock.monotonic() > deadline_s:
-                reason = f"it played nothing for {STUCK_S:g} s"
-                raise DeviceError(self._name, doing="write to", reason=reason, advice="plug it out and in")
+                raise card_faults.stuck_playback(self._name)
             self._clock.wait(self._never, max(excess / rate_hz, _POLL_S))
 
     def write(self, period: Samples) -> None:
         assert len(period) == self.format.period_frames, f"a period has {self.format.period_frames} samples"
-        content = _encoded(period, self._card.encoding, self._card.channels)
+        content = encoded(period, self._card.encoding, self._card.channels)
         frame_bytes = len(content) // len(period)
-        for _ in range(_WRITE_TRIES):
-            try:
-                count = self._pcm.write(content)
-            except self._card.library.ALSAAudioError as error:
-                raise _broken(self._name, "write to", error) from error
+        deadline_s = self._clock.monotonic() + card_faults.STUCK_S
+        while True:
+            count = self._ask("write to", "write", content)
             if count == _XRUN:
                 self.xruns += 1  # nothing was taken: again
             else:
@@ -169,154 +233,35 @@ class AlsaPlayback:
             if not content:
                 self._is_running = True
                 return
-        reason = f"it took no sound in {_WRITE_TRIES} tries"
-        raise DeviceError(self._name, doing="write to", reason=reason, advice="plug it out and in")
+            if self._clock.monotonic() > deadline_s:
+                raise card_faults.stuck_playback(self._name)
+            if count <= 0:  # no room, or an xrun: `wait` was not asked, or the card leaps
+                self._clock.wait(self._never, _POLL_S)
 
     def drop(self) -> None:
         self._is_running = False
-        try:
-            self._pcm.drop()
-        except self._card.library.ALSAAudioError as error:
-            raise _broken(self._name, "stop", error) from error
+        self._ask("stop", "drop")
 
     def delay_frames(self) -> int:
         return self._held()
 
-    def close(self) -> None:
-        self._is_running = False
-        with contextlib.suppress(self._card.library.ALSAAudioError):
-            self._pcm.drop()  # or else close() plays out what the card holds
-        with contextlib.suppress(self._card.library.ALSAAudioError):
-            self._pcm.close()
-
     def _prepare(self) -> None:
         """Have the card ready for a first write: it is here that a card pulled out at rest is noticed."""
-        try:
-            self._pcm.drop()  # so that the write must prepare, which asks the card
-            self._pcm.write(b"")
-        except self._card.library.ALSAAudioError as error:
-            raise _broken(self._name, "write to", error) from error
+        self._ask("write to", "drop")  # so that the write must prepare, which asks the card
+        self._ask("write to", "write", b"")
 
     def _held(self) -> int:
         """Return how many frames of ours the card holds; none once it ran dry."""
-        if not self._is_running:
+        if not self._is_running or self._is_closed:
             return 0
-        free = int(self._pcm.avail())
+        free = int(self._ask("write to", "avail"))
         if free < 0 and free != _XRUN:
-            raise _broken(self._name, "write to", OSError(-free, os.strerror(-free)))
+            raise card_faults.broken(self._name, "write to", os.strerror(-free))
         return 0 if free == _XRUN else max(0, self._card.buffer_frames - free)
 
 
-class _Card:
-    """What a PCM was opened with."""
-
-    def __init__(self, pcm: Any, library: Any) -> None:
-        facts = pcm.info()
-        self.library = library
-        self.rate_hz = int(facts["rate"])
-        self.channels = int(facts["channels"])
-        self.encoding = str(facts["format_name"])
-        self.period_frames = int(facts["period_size"])
-        self.buffer_frames = int(facts["buffer_size"])
-
-
-def _open(name: str, side: str, audio: AudioConfig, *, channels: int) -> tuple[Any, _Card]:
-    """Open a PCM as near to mono S16_LE at 48 kHz as the card allows.
-
-    A `hw:` card that has none of that is not an error: what it took instead is asked for properly.
-    """
-    library = _library(name, f"open {side}")
-    kind = library.PCM_CAPTURE if side == "capture" else library.PCM_PLAYBACK
-    rate_hz, encoding = RATE_HZ, "S16_LE"
-    while True:
-        period = round(rate_hz * audio.period_ms / 1000)
-        periods = PLAYBACK_PERIODS if side == "playback" else max(4, CAPTURE_BUFFER_MS // audio.period_ms)
-        try:
-            pcm = library.PCM(
-                kind,
-                library.PCM_NORMAL,
-                device=name,
-                rate=rate_hz,
-                channels=channels,
-                format=getattr(library, f"PCM_FORMAT_{encoding}"),
-                periodsize=period,
-                periods=periods,
-            )
-        except library.ALSAAudioError as error:
-            raise _refused(name, side, error, library) from error
-        card = _Card(pcm, library)
-        if card.encoding in ENCODINGS and card.rate_hz == rate_hz:
-            return pcm, card
-        usable = [each for each in ENCODINGS if each in pcm.getformats()]
-        pcm.close()
-        if not usable:
-            reason = f"it speaks {card.encoding} alone"
-            raise DeviceError(name, doing=f"open {side}", reason=reason, advice="use its plughw: name")
-        if (rate_hz, encoding) == (card.rate_hz, usable[0]):
-            reason = f"it takes neither {rate_hz} Hz nor what it offers instead"
-            raise DeviceError(name, doing=f"open {side}", reason=reason, advice="use its plughw: name")
-        rate_hz, encoding = card.rate_hz, usable[0]
-
-
-def _decoded(content: bytes, encoding: str, channels: int) -> Samples:
-    """Return n x channels int16 of the card's bytes: the upper 16 bits of each sample."""
-    if encoding == "S16_LE":
-        return np.frombuffer(content, "<i2").reshape(-1, channels).astype(np.int16)
-    width = ENCODINGS[encoding]
-    upper = slice(1, 3) if encoding == "S24_LE" else slice(width - 2, width)
-    samples = np.frombuffer(content, np.uint8).reshape(-1, width)[:, upper]
-    return np.ascontiguousarray(samples).view("<i2").reshape(-1, channels).astype(np.int16)
-
-
-def _encoded(samples: Samples, encoding: str, channels: int) -> bytes:
-    """Return the card's bytes of mono samples, the same in every channel."""
-    if encoding == "S16_LE":
-        wide = samples.astype("<i2")
-    elif encoding == "S24_3LE":
-        padded = np.zeros((len(samples), 3), np.uint8)
-        padded[:, 1:] = samples.astype("<i2").view(np.uint8).reshape(-1, 2)
-        return np.repeat(padded, channels, axis=0).tobytes()
-    else:
-        wide = samples.astype("<i4") << (8 if encoding == "S24_LE" else 16)
-    return np.repeat(wide, channels).tobytes()
-
-
-def _refused(name: str, side: str, error: Exception, library: Any) -> DeviceError:
-    """Say why a PCM does not open, and what to do."""
-    tool, setting = ("arecord", "audio.capture") if side == "capture" else ("aplay", "audio.playback")
-    listed = f"`{tool} -L` lists what there is; set {setting}"
-    text = str(error).rpartition(" [")[0] or str(error)
-    cards = library.cards()
-    direct = f"plughw:CARD={cards[0] if cards else '<name>'},DEV=0"
-    causes = {
-        errno.ENOENT: ("there is no such PCM", listed),
-        errno.ENODEV: ("the card is not there", f"check its cable; {listed}"),
-        errno.ENXIO: ("the card is not there", f"check its cable; {listed}"),
-        errno.EBUSY: ("busy", f"stop the other program (fuser -v /dev/snd/*) or set {setting}"),
-        errno.EHOSTDOWN: (
-            "it belongs to the sound server of a login session, which a system service has not",
-            f'name the card itself: {setting} = "{direct}" (`{tool} -l` lists the cards)',
-        ),
-        errno.EACCES: ("permission denied", "let the user pivoice runs as into group audio"),
-        errno.EINVAL: ("it does not take what was asked of it", "use its plughw: name"),
-    }
-    causes[errno.ECONNREFUSED] = causes[errno.EHOSTDOWN]
-    for number, (reason, advice) in causes.items():
-        if text == os.strerror(number):
-            return DeviceError(name, doing=f"open {side}", reason=reason, advice=advice)
-    return DeviceError(name, doing=f"open {side}", reason=text, advice=listed)
-
-
-def _broken(name: str, doing: str, error: Exception) -> DeviceError:
-    """Say that an open PCM failed."""
-    text = error.strerror if isinstance(error, OSError) else str(error).rpartition(" [")[0] or str(error)
-    return DeviceError(
-        name, doing=doing, reason=text or repr(error), advice="check its cable; it is tried again"
-    )
-
-
 def _library(name: str, doing: str) -> Any:
-    """Return the module `alsaaudio`, with libasound's chatter on stderr silenced.
+    """Return the module `alsaaudio`.
 
     Raises:
         DeviceError: it is not installed, or too old.
@@ -330,18 +275,9 @@ def _library(name: str, doing: str) -> Any:
     if tuple(int(part) for part in version.split(".")[:2]) < (0, 11):
         reason = f"pyalsaaudio {version} is too old: it cannot drop()"
         raise DeviceError(name, doing=doing, reason=reason, advice=install)
-    _silence_libasound()
     return library
 
 
-@functools.cache
-def _silence_libasound() -> None:
-    """Keep "ALSA lib ..." lines off stderr: several for every failed open, and the errors say why.
-
-    The handler is a C function that ignores its arguments, never a Python one: libasound calls it while it
-    holds a lock of its own, and a Python callback may pass the GIL on to the other audio thread, which then
-    waits for that lock with the GIL in hand. The whole process stands still (seen on trixie, 2026-11).
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        nothing = ctypes.cast(ctypes.CDLL(None).getpid, ctypes.c_void_p)
-        ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(nothing)
+def _names(library: Any, kind: int) -> list[str]:
+    with chatter.captured():
+        return [name for name in library.pcms(kind) if name != "null"]

@@ -49,6 +49,13 @@ def closed(name: str, doing: str) -> DeviceError:
     return _lost(name, doing, "it was closed meanwhile", _RETRIED)
 
 
+def no_such_channel(name: str, channel: int, channels: int) -> DeviceError:
+    """`channel` was asked for, and the microphone has `channels`."""
+    reason = f"channel {channel} was asked for, and it has {channels}"
+    there = f"0..{channels - 1}" if channels > 1 else "0"
+    return _lost(name, "open capture", reason, f"set audio.channel to {there}")
+
+
 def broken(name: str, doing: str, text: str) -> DeviceError:
     """An open PCM failed with `text`, as strerror() says it."""
     for number, (reason, advice) in _CAUSES.items():

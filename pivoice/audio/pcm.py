@@ -1,6 +1,7 @@
 """The two hardware edges of the audio room, and the table of what implements them.
 
-A PCM belongs to the thread that opened it. Samples are int16 numpy arrays, mono, at the card's own
+A PCM belongs to the thread that opened it; only `close` may come from another, for a thread that is stuck.
+Samples are int16 numpy arrays, mono, at the card's own
 rate: whatever the card wants else (channels, 24 or 32 bit) is converted inside the implementation.
 """
 
@@ -14,9 +15,9 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from pivoice.audio.card_faults import no_such_channel
 from pivoice.clock import Clock
 from pivoice.config import AudioConfig
-from pivoice.errors import DeviceError
 
 Samples = NDArray[np.int16]
 
@@ -30,7 +31,7 @@ class Format:
     buffer_frames: int
     card_channels: int
     card_encoding: str
-    """ALSA's name: S16_LE, S24_3LE, S32_LE."""
+    """ALSA's name: S16_LE, S24_LE, S24_3LE, S32_LE."""
 
 
 class Capture(Protocol):
@@ -51,7 +52,8 @@ class Capture(Protocol):
         """
 
     def close(self) -> None:
-        """Release the card. Safe to call twice, and after an error."""
+        """Release the card. Safe to call twice, after an error, and from another thread: `read` then raises
+        DeviceError as soon as it can; while it is stuck in a driver, the card stays open until it returns."""
 
 
 class Playback(Protocol):
@@ -85,7 +87,7 @@ class Playback(Protocol):
         """Return how many written frames have not sounded yet."""
 
     def close(self) -> None:
-        """Release the card, losing what it holds. Safe to call twice, and after an error."""
+        """Release the card, losing what it holds. Safe as `Capture.close` is."""
 
 
 IMPLEMENTATIONS = {
@@ -121,12 +123,7 @@ def pick_channel(frames: NDArray[np.int16], channel: int, *, device: str) -> Sam
     """
     channels = frames.shape[1]
     if channel >= channels:
-        raise DeviceError(
-            device,
-            doing="open capture",
-            reason=f"channel {channel} was asked for, and it has {channels}",
-            advice=f"set audio.channel to 0{f'..{channels - 1}' if channels > 1 else ''}",
-        )
+        raise no_such_channel(device, channel, channels)
     return np.ascontiguousarray(frames[:, channel])
 
 

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from pivoice.audio import card_faults
-from pivoice.audio.pcm import Format, Samples, amplified, from_db, pick_channel
+from pivoice.audio.conditioning import Conditioning
+from pivoice.audio.pcm import Format, Samples, pick_channel
 from pivoice.audio.simulated_device import Device, Handle, unusable
 from pivoice.clock import Clock
 from pivoice.config import AudioConfig
@@ -186,7 +187,7 @@ class SimulatedCapture(Handle):
         self._device = microphone(name)
         super().__init__(self._device, "capture", audio, clock)
         self._channel = audio.channel
-        self._gain = from_db(audio.gain_db)
+        self._conditioning = Conditioning(self._device.rate_hz, gain_db=audio.gain_db)
         self._next = self._device.frame_at(clock.monotonic())
         self.format = Format(
             rate_hz=self._device.rate_hz,
@@ -202,7 +203,7 @@ class SimulatedCapture(Handle):
         self._come_late(self._device)
         frames = self._device.sound(self._next, stop)
         self._next = stop
-        return amplified(pick_channel(frames, self._channel, device=self._device.name), self._gain)
+        return self._conditioning.apply(pick_channel(frames, self._channel, device=self._device.name))
 
     def close(self) -> None:
         self._release(self._device)
@@ -276,7 +277,8 @@ class SimulatedPlayback(Handle):
     def _await_room(self) -> None:
         self._check(self._device)
         if self._end is not None:
-            self._wait_until(self._device, self._device.time_of(self._end - self._period))
+            held = 0 if self._device.is_stormy else self._period  # run dry, which takes its time
+            self._wait_until(self._device, self._device.time_of(self._end - held))
             if self._sit_out(self._device, card_faults.stuck_playback(self._device.name)):
                 self._device.xrun_wanted = True
 

@@ -2,7 +2,10 @@
  *
  *     pcm.NAME { type pivoice; dir "/path"; rate 48000; channels 1; format S16_LE }
  *
- * The card's samples lie in dir/mic.raw and dir/speaker.raw, interleaved, in the one format the card speaks.
+ * Each of the three may be a list ("16000 48000"; "S16_LE S32_LE"): what the card offers. What was taken of it is
+ * written to dir/{mic,speaker}.params ("RATE CHANNELS FORMAT").
+ *
+ * The card's samples lie in dir/mic.raw and dir/speaker.raw, interleaved, in the format that was taken.
  * They are timelines: frame k sounds from dir/epoch + k / rate on, dir/epoch being a CLOCK_MONOTONIC time in
  * nanoseconds (written by whoever comes first). So a test may write the microphone's future while a program
  * records, and read from the speaker's past exactly what was heard, to the sample, whatever the load.
@@ -11,8 +14,12 @@
  *   - Playback writes each sample where it will sound, and erases what a stop kept from sounding.
  *   - Under- and overrun are -EPIPE as on a kernel PCM with default thresholds.
  *   - While dir/{mic,speaker}.unplug (or dir/unplug) exists there is no such device (ENODEV), and a PCM that
- *     was open is dead for good. With .busy, opening fails with EBUSY, as does any second open.
+ *     was open is dead for good. With .busy, opening fails with EBUSY, as does any second open; with .hostdown
+ *     with EHOSTDOWN, with .denied with EACCES; with .refuse it opens, and takes no parameters (EINVAL).
  *     With .stall the card's clock stands still, its poll descriptor too.
+ *   - With .eio everything fails with EIO, as behind a sound server that died; with .suspend an open PCM is
+ *     suspended (ESTRPIPE) for good; with .storm every period is an xrun. With .crumbs a microphone hands over
+ *     what it has whenever it is asked, instead of whole periods.
  *   - With `echo PERCENT` in the microphone's definition it hears the speaker, `echo_frames` (960) later and at so
  *     much of its amplitude: an open speaker in a very small room. Both sides then are mono S16_LE, of one rate.
  *   - dir/{mic,speaker}.log gets a line "FRAME EVENT" at each open, start, stop, xrun, unplug and close.
@@ -21,6 +28,7 @@
 #define PIC 1 /* makes SND_PCM_PLUGIN_SYMBOL export the version that dlopen looks for */
 #include <alsa/asoundlib.h>
 #include <alsa/pcm_external.h>
+#include <ctype.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -29,6 +37,7 @@
 #include <unistd.h>
 
 #define NS 1000000000LL
+#define LISTED 16               /* how many rates, formats or channels a card may offer */
 #define STALL_POLL_NS (NS / 100) /* how often a stalled card looks whether it may go on */
 #define LOOK_NS (NS / 500)       /* how often it looks for .stall and .unplug: a file is dear to look for */
 
@@ -47,7 +56,7 @@ struct card {
 	int64_t hw;        /* frames of this stream captured or sounded, as last reported */
 	int64_t stalled_ns;
 	int64_t looked_ns; /* when .stall and .unplug were looked for last, and the second was there */
-	int unplugged;
+	int unplugged, eio, suspended, storm, crumbs;
 	int64_t armed_ns;  /* what the timer is set to */
 	snd_pcm_uframes_t avail_min;
 	char *held;        /* what was written before the start: where it sounds is not known yet */
@@ -64,6 +73,14 @@ static int exists(const struct card *c, const char *what)
 	return !access(path, F_OK);
 }
 
+static int open_in_dir(struct card *c, const char *side, const char *suffix, int flags)
+{
+	char path[600];
+
+	snprintf(path, sizeof path, "%s/%s.%s", c->dir, side, suffix);
+	return open(path, flags | O_CREAT | O_CLOEXEC, 0666);
+}
+
 static int64_t now_ns(struct card *c)
 {
 	struct timespec t;
@@ -75,6 +92,10 @@ static int64_t now_ns(struct card *c)
 	if (now - c->looked_ns >= LOOK_NS) {
 		c->looked_ns = now;
 		c->unplugged = exists(c, "unplug");
+		c->eio = exists(c, "eio");
+		c->suspended = exists(c, "suspend");
+		c->storm = exists(c, "storm");
+		c->crumbs = exists(c, "crumbs");
 		if (!exists(c, "stall"))
 			c->stalled_ns = 0;
 		else if (!c->stalled_ns)
@@ -131,7 +152,8 @@ static void arm(struct card *c)
 		at = ns_at(c, c->base + ahead);
 	else if (c->io.state == SND_PCM_STATE_PREPARED) /* a microphone not started wakes nobody, as in the kernel */
 		at = playback && c->io.buffer_size - ahead >= c->avail_min;
-	else if (c->io.state == SND_PCM_STATE_XRUN || c->io.state == SND_PCM_STATE_DISCONNECTED)
+	else if (c->io.state == SND_PCM_STATE_XRUN || c->io.state == SND_PCM_STATE_DISCONNECTED
+		 || c->io.state == SND_PCM_STATE_SUSPENDED)
 		at = 1;
 	if (at && c->stalled_ns) {
 		clock_gettime(CLOCK_MONOTONIC, &t);
@@ -149,6 +171,12 @@ static snd_pcm_sframes_t bed_pointer(snd_pcm_ioplug_t *io)
 
 	if (io->state == SND_PCM_STATE_XRUN)
 		return -EPIPE;
+	if (c->eio || (c->suspended && io->state == SND_PCM_STATE_RUNNING)) {
+		note(c, now, c->eio ? "eio" : "suspend");
+		snd_pcm_ioplug_set_state(io, c->eio ? SND_PCM_STATE_XRUN : SND_PCM_STATE_SUSPENDED);
+		arm(c);
+		return c->eio ? -EIO : -ESTRPIPE;
+	}
 	if (io->state != SND_PCM_STATE_OPEN && io->state != SND_PCM_STATE_DISCONNECTED && c->unplugged) {
 		note(c, now, "unplug");
 		snd_pcm_ioplug_set_state(io, SND_PCM_STATE_DISCONNECTED);
@@ -158,7 +186,8 @@ static snd_pcm_sframes_t bed_pointer(snd_pcm_ioplug_t *io)
 	if (io->state == SND_PCM_STATE_DRAINING && playback && hw > (int64_t)io->appl_ptr)
 		hw = io->appl_ptr;
 	if (io->state == SND_PCM_STATE_RUNNING
-	    && hw >= (int64_t)(io->appl_ptr + (playback ? 0 : io->buffer_size))) {
+	    && (hw >= (int64_t)(io->appl_ptr + (playback ? 0 : io->buffer_size))
+		|| (c->storm && hw >= (int64_t)io->period_size))) {
 		note(c, now, "xrun");
 		snd_pcm_ioplug_set_state(io, SND_PCM_STATE_XRUN);
 		arm(c);
@@ -166,7 +195,7 @@ static snd_pcm_sframes_t bed_pointer(snd_pcm_ioplug_t *io)
 	}
 	/* A microphone hands over whole periods, as its interrupts would: by single frames, libasound's
 	 * blocking read never waits, and reads frame after frame with all the CPU there is. */
-	c->hw = playback ? hw : hw - hw % (int64_t)(io->period_size ? io->period_size : 1);
+	c->hw = playback || c->crumbs ? hw : hw - hw % (int64_t)(io->period_size ? io->period_size : 1);
 	arm(c);
 	return c->hw;
 }
@@ -244,14 +273,24 @@ static int bed_prepare(snd_pcm_ioplug_t *io)
 
 	c->hw = 0;
 	set_timer(c, io->stream == SND_PCM_STREAM_PLAYBACK); /* room at once */
-	return exists(c, "unplug") ? -ENODEV : 0;
+	return exists(c, "unplug") ? -ENODEV : exists(c, "eio") ? -EIO : exists(c, "suspend") ? -ESTRPIPE : 0;
 }
 
 static int bed_hw_params(snd_pcm_ioplug_t *io, snd_pcm_hw_params_t *params)
 {
 	struct card *c = io->private_data;
 
+	char text[64];
+	int file = open_in_dir(c, c->side, "params", O_WRONLY | O_TRUNC);
+	int length = snprintf(text, sizeof text, "%u %u %s\n", io->rate, io->channels, snd_pcm_format_name(io->format));
+
 	(void)params;
+	if (file < 0 || write(file, text, length) < 0)
+		return -errno;
+	close(file);
+	if (exists(c, "refuse"))
+		return -EINVAL;
+	c->rate = io->rate;
 	c->frame_bytes = snd_pcm_format_physical_width(io->format) / 8 * io->channels;
 	c->avail_min = io->period_size;
 	free(c->held);
@@ -327,20 +366,15 @@ static int find_epoch(struct card *c)
 	return 0;
 }
 
-static int open_in_dir(struct card *c, const char *side, const char *suffix, int flags)
-{
-	char path[600];
-
-	snprintf(path, sizeof path, "%s/%s.%s", c->dir, side, suffix);
-	return open(path, flags | O_CREAT | O_CLOEXEC, 0666);
-}
-
 static int open_files(struct card *c, int playback)
 {
-	if (exists(c, "unplug"))
-		return -ENODEV;
-	if (exists(c, "busy"))
-		return -EBUSY;
+	static const struct { const char *switch_; int error; } refusals[] = {
+		{"unplug", ENODEV}, {"busy", EBUSY}, {"hostdown", EHOSTDOWN}, {"denied", EACCES}, {"eio", EIO},
+	};
+
+	for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
+		if (exists(c, refusals[i].switch_))
+			return -refusals[i].error;
 	c->lock = open_in_dir(c, c->side, "lock", O_RDWR);
 	if (c->lock < 0)
 		return -errno;
@@ -355,26 +389,48 @@ static int open_files(struct card *c, int playback)
 	return find_epoch(c);
 }
 
-/* What the card can do: one rate, one format, one number of channels, periods of 1 ms to 1 s. */
-static int constrain(struct card *c, snd_pcm_format_t format, unsigned channels)
+/* What the card can do: rates, formats, numbers of channels, and periods of 1 ms to 1 s. */
+static int constrain(struct card *c, unsigned rates[2][LISTED], unsigned formats[2][LISTED], unsigned channels[2][LISTED])
 {
 	unsigned access[] = {SND_PCM_ACCESS_RW_INTERLEAVED, SND_PCM_ACCESS_MMAP_INTERLEAVED};
-	unsigned formats[] = {format};
-	unsigned bytes_s = snd_pcm_format_physical_width(format) / 8 * channels * c->rate;
-	struct { int what; unsigned low, high; } ranges[] = {
-		{SND_PCM_IOPLUG_HW_CHANNELS, channels, channels},
-		{SND_PCM_IOPLUG_HW_RATE, c->rate, c->rate},
-		{SND_PCM_IOPLUG_HW_PERIOD_BYTES, bytes_s / 1000, bytes_s},
-		{SND_PCM_IOPLUG_HW_BUFFER_BYTES, bytes_s / 500, 2 * bytes_s},
-		{SND_PCM_IOPLUG_HW_PERIODS, 2, 1024},
+	struct { int what; unsigned count, *values; } lists[] = {
+		{SND_PCM_IOPLUG_HW_ACCESS, 2, access},
+		{SND_PCM_IOPLUG_HW_FORMAT, formats[0][0], formats[1]},
+		{SND_PCM_IOPLUG_HW_CHANNELS, channels[0][0], channels[1]},
+		{SND_PCM_IOPLUG_HW_RATE, rates[0][0], rates[1]},
 	};
-	int err = snd_pcm_ioplug_set_param_list(&c->io, SND_PCM_IOPLUG_HW_ACCESS, 2, access);
+	unsigned low = -1, high = 0;
+	int err = 0;
 
+	for (unsigned i = 0; i < rates[0][0] * formats[0][0] * channels[0][0]; i++) {
+		unsigned bytes_s = rates[1][i % rates[0][0]]
+			* snd_pcm_format_physical_width(formats[1][i / rates[0][0] % formats[0][0]]) / 8
+			* channels[1][i / rates[0][0] / formats[0][0]];
+
+		low = bytes_s < low ? bytes_s : low;
+		high = bytes_s > high ? bytes_s : high;
+	}
+	for (int i = 0; err >= 0 && i < 4; i++)
+		err = snd_pcm_ioplug_set_param_list(&c->io, lists[i].what, lists[i].count, lists[i].values);
 	if (err >= 0)
-		err = snd_pcm_ioplug_set_param_list(&c->io, SND_PCM_IOPLUG_HW_FORMAT, 1, formats);
-	for (int i = 0; err >= 0 && i < 5; i++)
-		err = snd_pcm_ioplug_set_param_minmax(&c->io, ranges[i].what, ranges[i].low, ranges[i].high);
-	return err;
+		err = snd_pcm_ioplug_set_param_minmax(&c->io, SND_PCM_IOPLUG_HW_PERIOD_BYTES, low / 1000, high);
+	if (err >= 0)
+		err = snd_pcm_ioplug_set_param_minmax(&c->io, SND_PCM_IOPLUG_HW_BUFFER_BYTES, low / 500, 2 * high);
+	return err < 0 ? err : snd_pcm_ioplug_set_param_minmax(&c->io, SND_PCM_IOPLUG_HW_PERIODS, 2, 1024);
+}
+
+/* Read a list of numbers or formats ("16000 48000"): list[0][0] is how many there are, list[1] are they. */
+static void read_list(snd_config_t *conf, const char *key, const char *otherwise, unsigned list[2][LISTED])
+{
+	snd_config_t *entry;
+	char *text = NULL, *rest, *word;
+
+	if (snd_config_search(conf, key, &entry) || snd_config_get_ascii(entry, &text) < 0)
+		text = strdup(otherwise);
+	list[0][0] = 0;
+	for (word = strtok_r(text, " ", &rest); word && list[0][0] < LISTED; word = strtok_r(NULL, " ", &rest))
+		list[1][list[0][0]++] = isdigit(*word) ? (unsigned)atoi(word) : (unsigned)snd_pcm_format_value(word);
+	free(text);
 }
 
 static long integer(snd_config_t *conf, const char *key, long value)
@@ -399,13 +455,17 @@ SND_PCM_PLUGIN_DEFINE_FUNC(pivoice)
 {
 	struct card *c = calloc(1, sizeof *c);
 	int playback = stream == SND_PCM_STREAM_PLAYBACK, err;
+	unsigned rates[2][LISTED], formats[2][LISTED], channels[2][LISTED];
 
 	(void)root;
 	if (!c)
 		return -ENOMEM;
 	c->lock = c->file = c->log = c->timer = c->speaker = -1;
 	c->side = playback ? "speaker" : "mic";
-	c->rate = integer(conf, "rate", 48000);
+	read_list(conf, "rate", "48000", rates);
+	read_list(conf, "format", "S16_LE", formats);
+	read_list(conf, "channels", "1", channels);
+	c->rate = rates[1][0];
 	c->echo = playback ? 0 : integer(conf, "echo", 0);
 	c->echo_frames = integer(conf, "echo_frames", 960);
 	snprintf(c->dir, sizeof c->dir, "%s", string(conf, "dir", "."));
@@ -424,7 +484,7 @@ SND_PCM_PLUGIN_DEFINE_FUNC(pivoice)
 		return err;
 	}
 	note(c, frame_at(c, now_ns(c)), "open");
-	err = constrain(c, snd_pcm_format_value(string(conf, "format", "S16_LE")), integer(conf, "channels", 1));
+	err = constrain(c, rates, formats, channels);
 	if (err < 0)
 		snd_pcm_ioplug_delete(&c->io); /* calls bed_close */
 	else

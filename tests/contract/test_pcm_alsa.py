@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pivoice.audio import alsa
 from pivoice.audio.alsa import AlsaCapture, AlsaPlayback
 from pivoice.audio.pcm import Samples
 from pivoice.clock import SystemClock
@@ -142,18 +141,6 @@ def test_a_busy_card_says_how_to_find_the_other_program(bed: Bed):
     )
 
 
-def test_a_sound_server_that_is_down_is_explained():
-    class Library:
-        @staticmethod
-        def cards() -> list[str]:
-            return ["seeed2micvoicec"]
-
-    error = alsa._refused("default", "capture", Exception("Host is down [default]"), Library)
-
-    assert 'audio.capture = "plughw:CARD=seeed2micvoicec,DEV=0"' in str(error)
-    assert "login session" in str(error)
-
-
 def test_a_microphone_that_is_wedged_is_a_device_error_in_seconds(bed: Bed):
     pcm = AlsaCapture("bed_mic", AudioConfig(), CLOCK)
     pcm.read()
@@ -220,17 +207,18 @@ def test_without_a_usable_pyalsaaudio_there_is_one_sentence(
 
 _OPEN_IN_VAIN = """
 import sys, threading
-import alsaaudio
-from pivoice.audio import alsa
-alsa._silence_libasound()
+from pivoice.audio.alsa import AlsaCapture, AlsaPlayback
+from pivoice.clock import SystemClock
+from pivoice.config import AudioConfig
+from pivoice.errors import DeviceError
 sys.setswitchinterval(1e-5)
 def go(kind):
     for _ in range(1500):
         try:
-            alsaaudio.PCM(kind, alsaaudio.PCM_NORMAL, device="x")
-        except alsaaudio.ALSAAudioError:
+            kind("x", AudioConfig(), SystemClock())
+        except DeviceError:
             pass
-threads = [threading.Thread(target=go, args=(kind,)) for kind in (0, 1)]
+threads = [threading.Thread(target=go, args=(kind,)) for kind in (AlsaCapture, AlsaPlayback)]
 [thread.start() for thread in threads]
 [thread.join() for thread in threads]
 """

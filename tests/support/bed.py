@@ -10,7 +10,8 @@ Every time is in seconds of CLOCK_MONOTONIC (`time.monotonic()`, asyncio's clock
 at `epoch_s + k / rate`: what was said and heard is aligned to the sample, however loaded the machine is.
 
 PCMs: `bed_mic` and `bed_speaker` convert rate, format and channels as `plughw:` does; `bed_mic_card` and
-`bed_speaker_card` are the bare cards, as `hw:` is. How the card behaves is told in scripts/bed/pcm_pivoice.c.
+`bed_speaker_card` are the bare cards, as `hw:` is; and they have a kernel card's names, too: `hw:CARD=bed`
+and `plughw:CARD=bed`. How the card behaves is told in scripts/bed/pcm_pivoice.c.
 `which` is "mic" or "speaker" everywhere. Used by the tests, the bench and the demo.
 """
 
@@ -26,50 +27,48 @@ import threading
 import time
 import wave
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, cast, get_args
 
 import numpy as np
 import samplerate
 from numpy.typing import NDArray
 
-Samples = NDArray[np.int16]
+from tests.support.bed_card import Card, Encoding, Samples
+
+__all__ = ["Bed", "Card", "Samples", "build_plugin", "resampled", "wait_until"]
+
 Which = Literal["mic", "speaker"]
+Fault = Literal[
+    "unplug", "busy", "hostdown", "denied", "refuse", "stall", "eio", "storm", "suspend", "crumbs"
+]
+"""What may be wrong with a card; scripts/bed/pcm_pivoice.c says what each does."""
 
 SOURCE = Path(__file__).resolve().parents[2] / "scripts" / "bed" / "pcm_pivoice.c"
 LEAD_S = 0.1
 """How far ahead `say` places sound by default: more than a period, so that no part of it comes too late."""
 POLL_S = 0.005
-
-
-@dataclass(frozen=True)
-class Card:
-    """What one side of the sound card speaks: one rate, one format, as cheap cards do."""
-
-    rate_hz: int = 48000
-    channels: int = 1
-    format: Literal["S16_LE", "S24_3LE", "S32_LE"] = "S16_LE"
-
-    @property
-    def sample_bytes(self) -> int:
-        return {"S16_LE": 2, "S24_3LE": 3, "S32_LE": 4}[self.format]
-
-    @property
-    def frame_bytes(self) -> int:
-        return self.sample_bytes * self.channels
-
-    def encode(self, frames: Samples) -> bytes:
-        """Return the card's bytes of `frames` (n x channels, int16): the 16 bits are the upper ones."""
-        wide = np.zeros((*frames.shape, self.sample_bytes), np.uint8)
-        wide[..., -2:] = np.ascontiguousarray(frames, "<i2").view(np.uint8).reshape(*frames.shape, 2)
-        return wide.tobytes()
-
-    def decode(self, content: bytes) -> Samples:
-        """Return n x channels int16 of the card's bytes: the upper 16 bits."""
-        wide = np.frombuffer(content, np.uint8).reshape(-1, self.channels, self.sample_bytes)
-        return np.ascontiguousarray(wide[..., -2:]).view("<i2")[..., 0].astype(np.int16)
+_KERNEL_NAMES = """
+pcm.bed_both { type asym; capture.pcm bed_mic_card; playback.pcm bed_speaker_card }
+pcm.!hw {
+    @args [ CARD DEV SUBDEV ]
+    @args.CARD { type string }
+    @args.DEV { type integer default 0 }
+    @args.SUBDEV { type integer default -1 }
+    type empty
+    slave.pcm { @func concat strings [ $CARD "_both" ] }
+}
+pcm.!plughw {
+    @args [ CARD DEV SUBDEV ]
+    @args.CARD { type string }
+    @args.DEV { type integer default 0 }
+    @args.SUBDEV { type integer default -1 }
+    type plug
+    slave.pcm { @func concat strings [ $CARD "_both" ] }
+}
+"""
+"""No card of this machine's kernel is to be had while a bed stands: only `bed` is."""
 
 
 class Bed:
@@ -88,7 +87,7 @@ class Bed:
         shared_memory = Path("/dev/shm")
         parent = shared_memory if os.access(shared_memory, os.W_OK) else None
         self.dir = Path(tempfile.mkdtemp(prefix="pivoice-bed-", dir=parent))
-        self.cards: dict[Which, Card] = {"mic": mic, "speaker": speaker}
+        self._offered: dict[Which, Card] = {"mic": mic, "speaker": speaker}
         self._echo = f" echo {echo_percent} echo_frames {round(echo_s * mic.rate_hz)}" if echo_percent else ""
         self.epoch_ns = time.monotonic_ns()
         (self.dir / "epoch").write_text(f"{self.epoch_ns}\n")
@@ -116,13 +115,25 @@ class Bed:
 
     def _configuration(self) -> str:
         text = f'pcm_type.pivoice {{ lib "{build_plugin()}" }}\n'
-        for which, card in self.cards.items():
+        for which, card in self._offered.items():
             text += (
-                f'pcm.bed_{which}_card {{ type pivoice; dir "{self.dir}"; rate {card.rate_hz};'
-                f" channels {card.channels}; format {card.format}{self._echo if which == 'mic' else ''} }}\n"
+                f'pcm.bed_{which}_card {{ type pivoice; dir "{self.dir}"; {card.definition}'
+                f"{self._echo if which == 'mic' else ''} }}\n"
                 f"pcm.bed_{which} {{ type plug; slave.pcm bed_{which}_card }}\n"
             )
-        return text
+        return text + _KERNEL_NAMES
+
+    @property
+    def cards(self) -> dict[Which, Card]:
+        """What each side speaks: what a program took of it, or else what it offers first."""
+        return {which: self._taken(which) for which in self._offered}
+
+    def _taken(self, which: Which) -> Card:
+        try:
+            rate_hz, channels, encoding = (self.dir / f"{which}.params").read_text().split()
+        except (FileNotFoundError, ValueError):  # nobody opened it, or just does
+            return self._offered[which]
+        return Card(int(rate_hz), int(channels), cast(Encoding, encoding))
 
     # Time
 
@@ -248,6 +259,15 @@ class Bed:
         """Stop the card's clock: no error, no period, as a wedged USB card. Going on is an xrun."""
         self._switch(which, "stall", on=stalled)
 
+    def fail(self, which: Which | None, fault: Fault) -> None:
+        """Let that go wrong with the card until `mend`."""
+        self._switch(which, fault, on=True)
+
+    def mend(self, which: Which | None = None) -> None:
+        """Take every fault back."""
+        for fault in get_args(Fault):
+            self._switch(which, fault, on=False)
+
     def is_open(self, which: Which) -> bool:
         """Return whether any process has that side open now."""
         lock = self._file(which, "lock")
@@ -258,7 +278,8 @@ class Bed:
         return place in Path("/proc/locks").read_text().split()
 
     def events(self, which: Which) -> list[tuple[float, str]]:
-        """Return what happened to that side: (time, "open|start|stop|xrun|unplug|close"), oldest first."""
+        """Return what happened to that side, oldest first: when, and "open", "start", "stop", "xrun",
+        "unplug", "eio", "suspend" or "close"."""
         log = self._file(which, "log")
         lines = log.read_text().splitlines() if log.exists() else []
         return [(self.time_of(which, int(frame)), event) for frame, event in map(str.split, lines)]

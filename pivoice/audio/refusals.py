@@ -1,0 +1,72 @@
+"""Why a PCM does not open, in one sentence with the next step; what goes wrong later is in card_faults.py.
+
+Any thread; opens no card: what it knows besides the error are the kernel's own files, read anew each time.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from pivoice.audio.cards import PROC
+from pivoice.audio.ports import Side, holders_of, port_of, ports
+from pivoice.errors import DeviceError
+
+_NAMED = 4  # cards told of in one sentence
+
+
+def refused(
+    name: str, side: Side, text: str, *, chatter: Sequence[str] = (), proc: Path = PROC
+) -> DeviceError:
+    """Return the error to raise when `name` does not open: `text` is strerror's.
+
+    `chatter`, what libasound had to say, goes into the error's notes, and into its sentence where nothing
+    better is known.
+    """
+    tool, setting = ("arecord", "audio.capture") if side == "capture" else ("aplay", "audio.playback")
+    listed = f"`{tool} -L` lists what there is; set {setting}"
+    absent = ("the card is not there", f"check its cable; {listed}")
+    foreign = (
+        "it belongs to the sound server of a login session, which a system service has not",
+        _name_the_card(side, proc),
+    )
+    stubborn = "see `dmesg`" if name.startswith("plughw") else "use its plughw: name"
+    causes = {
+        errno.ENOENT: ("there is no such PCM", listed),
+        errno.ENODEV: absent,
+        errno.ENXIO: absent,
+        errno.EBUSY: _busy(name, side, proc),
+        errno.EHOSTDOWN: foreign,
+        errno.ECONNREFUSED: foreign,
+        errno.EACCES: ("permission denied", "let the user pivoice runs as into group audio"),
+        errno.EPERM: ("permission denied", "let the user pivoice runs as into group audio"),
+        errno.EIO: ("input/output error", f"see `dmesg`, or restart the sound server behind it; {listed}"),
+        errno.EINVAL: ("it does not take what was asked of it", stubborn),
+    }
+    known = {os.strerror(number): cause for number, cause in causes.items()}
+    reason, advice = known.get(text) or (": ".join([text, *chatter[-1:]]), listed)
+    error = DeviceError(name, doing=f"open {side}", reason=reason, advice=advice)
+    for line in chatter:
+        error.add_note(line)
+    return error
+
+
+def _busy(name: str, side: Side, proc: Path) -> tuple[str, str]:
+    setting = f"audio.{side}"
+    port = port_of(name, side, proc=proc)
+    places = [port] if port else [each for each in ports(proc=proc) if each.side == side]
+    found = [holder for place in places for holder in holders_of(place, proc=proc)]
+    others = ", ".join(str(each) for each in found if each.pid != os.getpid())
+    if others:
+        return f"busy: {others} has it open", f"stop that program, or set {setting}"
+    return "busy", f"stop the other program (fuser -v /dev/snd/*) or set {setting}"
+
+
+def _name_the_card(side: Side, proc: Path) -> str:
+    there = [each.pcm for each in ports(proc=proc) if each.side == side][:_NAMED]
+    if not there:
+        return f"name the card itself in audio.{side}; the kernel shows none now (`pivoice devices`)"
+    more = f" (or {', '.join(there[1:])})" if there[1:] else ""
+    return f'name the card itself: audio.{side} = "{there[0]}"{more}; `pivoice devices` tells which is which'
