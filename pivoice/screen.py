@@ -51,7 +51,8 @@ class Screen:
 
     def __enter__(self) -> Self:
         if self.is_live:
-            self._read_keys()
+            if self._whole:
+                self._read_keys()
             self._live = Live(
                 console=self._console,
                 screen=self._whole,
