@@ -81,12 +81,19 @@ def _parser() -> argparse.ArgumentParser:
     devices.add_argument("--json", action="store_true", help="print one JSON object")
     verb("monitor", _monitor, "Watch the running daemon: state, light, levels, wake scores, what is said.")
     doctor = verb(
-        "doctor", _doctor, "Check the device and say what to do: configuration, echo mode, sound cards."
+        "doctor",
+        _doctor,
+        "Check the device, from its configuration to the agent's answer, and say what to do.",
     )
     doctor.add_argument(
         "--echo",
         action="store_true",
         help="also speak for five seconds and measure what comes back (stop the service before)",
+    )
+    doctor.add_argument(
+        "--offline",
+        action="store_true",
+        help="leave out what needs the network: names, TLS, a session of a second",
     )
     doctor.add_argument("--json", action="store_true", help="print one JSON object, when all is done")
     _add_tune_arguments(verb("tune", _tune, "Find the wake word's threshold, by your voice and your room."))
@@ -223,27 +230,19 @@ def _devices(options: argparse.Namespace) -> int:
 def _doctor(options: argparse.Namespace) -> int:
     import logging
 
-    from pivoice import config, service
+    from pivoice import service
 
     service.limit_threads()  # before numpy comes in
     sys.setswitchinterval(0.001)  # as the daemon has it
     logging.basicConfig(level=logging.ERROR, format="%(message)s")  # the findings say the rest
-    from pivoice import doctor
-    from pivoice.clock import SystemClock
-    from pivoice.findings import Finding, is_well
+    from pivoice.checks import software
 
-    path = config.find_path(options.config)
-    patient = doctor.Patient(path, config.load(path), SystemClock())
-    if not options.json:
-        patient.say = lambda words: print(words, file=sys.stderr)
-    findings: list[Finding] = []
-    for finding in doctor.examine(patient, with_echo=options.echo):
-        findings.append(finding)
-        if not options.json:
-            print(finding, flush=True)
-    if options.json:
-        print(json.dumps(doctor.report(patient, findings), indent=2))
-    return 0 if is_well(findings) else 1
+    if lacks := software.first_look():  # the doctor itself cannot be loaded without them
+        print(*lacks, sep="\n")
+        return 1
+    from pivoice import config, doctor
+
+    return doctor.run(config.find_path(options.config), options)
 
 
 def _tune(options: argparse.Namespace) -> int:

@@ -56,6 +56,7 @@ __all__ = [
     "find_path",
     "load",
     "parse",
+    "salvaged",
     "settings",
     "shown",
     "state_path",
@@ -106,12 +107,21 @@ def parse(text: str, *, path: str = "") -> Config:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([Fault("", f"is not TOML: {error}")], path=path) from error
-    faults: list[Fault] = []
-    config = _section(Config, table, "", faults)
-    faults += contradictions(config)  # what is at fault has its default by now
+    config, faults = _checked(table)
     if faults:
         raise ConfigError(faults, path=path)
     return config
+
+
+def salvaged(path: str) -> Config:
+    """Return what of the file at `path` can be used, whatever is wrong with the rest, which has its default.
+
+    For the doctor alone: settings that contradict each other are still in it.
+    """
+    try:
+        return _checked(tomllib.loads(Path(path).read_text(encoding="utf-8")))[0]
+    except (OSError, ValueError):  # not there, not text, not TOML
+        return Config()
 
 
 def changed(config: Config, key: str, value: object) -> Config:
@@ -168,6 +178,13 @@ def _settings(section: type, prefix: str) -> Iterator[Setting]:
             yield from _settings(type(default), key + ".")
         else:
             yield Setting(key, default, _allowed(hints[each.name]))
+
+
+def _checked(table: dict[str, Any]) -> tuple[Config, list[Fault]]:
+    """Return the configuration in `table`, and all that is wrong with it."""
+    faults: list[Fault] = []
+    config = _section(Config, table, "", faults)
+    return config, [*faults, *contradictions(config)]  # what is at fault has its default by now
 
 
 def _grafted(section: _Section, asked: _Section, path: Sequence[str]) -> _Section:

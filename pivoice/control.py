@@ -354,13 +354,13 @@ def request(path: str, message: Mapping[str, object], timeout_s: float = 5.0) ->
     raise PivoiceError("pivoice hung up without an answer; see journalctl -u pivoice")
 
 
-def watch(path: str) -> Iterator[Line]:
+def watch(path: str, *, silence_s: float | None = None) -> Iterator[Line]:
     """Yield every event of the daemon that listens at `path`, from {"event": "watching"} until it stops.
 
     Raises:
-        PivoiceError: nobody listens there.
+        PivoiceError: nobody listens there. TimeoutError: no event came for `silence_s`.
     """
-    with _connected(path, None) as connection, contextlib.suppress(ConnectionError):
+    with _connected(path, silence_s) as connection, contextlib.suppress(ConnectionError):
         connection.sendall(b'{"command": "watch"}\n')
         yield from _lines(connection)
 

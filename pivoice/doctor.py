@@ -1,66 +1,128 @@
 """`pivoice doctor`: what is wrong with this device, and the next thing to do about it.
 
-Checks in order, each of which yields what it finds as it finds it. Main thread, in a process of its own; it
-changes nothing. What the figures of an echo mean is in echo_advice.py.
+Main thread, in a process of its own; it changes nothing. Owns the order of the checks, what each stands on,
+and for how long each may look; what they look at is in checks/. Each runs in a thread that is left behind
+where it does not come back in time: what hangs costs its own line, not the report.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+import argparse
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import TypeAlias
+from urllib.parse import urlsplit
 
-from pivoice import control
-from pivoice.audio import stage
-from pivoice.audio.cards import card_of
-from pivoice.audio.echo_check import Figures, figures_of
-from pivoice.audio.echo_trial import EchoTrial
-from pivoice.audio.gate import HalfDuplexGate
-from pivoice.audio.pcm import Capture, Playback, open_capture, open_playback
-from pivoice.audio.reference import Reference
-from pivoice.clock import Clock
-from pivoice.config import AudioConfig, Config
-from pivoice.echo_advice import Knobs, advised, echo_findings
-from pivoice.errors import DeviceError, PivoiceError
+from pivoice import config
+from pivoice.agent.secrecy import Secrets
+from pivoice.checks import board, cards, key, live, network, pins, settings, software, sound, talk, unit
+from pivoice.checks.patient import Patient
+from pivoice.clock import SystemClock
+from pivoice.echo_advice import advised
+from pivoice.errors import ConfigError, PivoiceError
 from pivoice.findings import Finding, is_well
-from pivoice.fitting import CANCELLER, EchoChoice, choose_echo
 
-TAP_PACKAGE = "libspeexdsp1"  # Debian's
+__all__ = ["CHECKS", "Check", "Patient", "examine", "report", "run"]
 
-
-@dataclass
-class Patient:
-    """The device as it is found."""
-
-    path: str
-    config: Config
-    clock: Clock
-    await_trial: Callable[[EchoTrial], None] = EchoTrial.join
-    """How to wait for a trial that was started."""
-    say: Callable[[str], None] = lambda _: None
-    """Tells the owner what goes on meanwhile."""
-    choice: EchoChoice = field(init=False)
-    is_held: bool = False
-    """Our own daemon has the cards."""
-    figures: Figures | None = None
-    """What the echo check measured."""
-
-    def __post_init__(self) -> None:
-        self.choice = choose_echo(self.config)
+LIMIT_S = 5.0
+ALL_S = 15.0
+"""For everything but the echo; what is left of it when a check begins bounds that one, too."""
+_LEAST_S = 0.25
+_FAREWELL_S = 3.0  # for the end of a session, when the doctor is interrupted
+_ECHO_S = 60.0  # ten seconds of sound, and on a Zero as much again to work out what it means
 
 
-def examine(patient: Patient, *, with_echo: bool) -> Iterator[Finding]:
-    """Yield what there is to be found; what stands behind a failed check is not looked at.
+@dataclass(frozen=True)
+class Check:
+    """One stage."""
 
-    `with_echo`: play and record, too.
+    name: str
+    """What its own findings are mostly called."""
+    look: Callable[[Patient], Iterator[Finding]]
+    needs: tuple[str, ...] = ()
+    """Names of findings, and settings, of which none may have failed."""
+    limit_s: float = LIMIT_S
+    is_outward: bool = False
+    """It needs the network: not looked at with --offline."""
+    is_costly: bool = False
+    """It is never cut short by those before it: what it opens must be closed again."""
+    is_loud: bool = False
+    """It plays: looked at with --echo alone."""
+
+
+CHECKS = (
+    Check("configuration", settings.configuration),
+    Check("system", software.system),
+    Check("packages", software.packages),
+    Check("wake words", settings.wake_words, needs=("wake.", "system"), limit_s=12.0),
+    Check("daemon", live.daemon),
+    Check("cards", cards.cards),
+    Check("groups", cards.permissions),
+    Check("microphone", sound.microphone, needs=("audio.", "packages")),
+    Check("speaker", sound.speaker, needs=("audio.", "packages")),
+    Check("echo mode", sound.echo_mode),
+    Check("echo", sound.echo, needs=("microphone", "speaker"), limit_s=_ECHO_S, is_loud=True),
+    Check("GPIO", pins.gpio, needs=("panel.",)),
+    Check("key", key.key),
+    Check("clock", network.clock),
+    Check("DNS", network.names, needs=("agent.url", "agent.token_url"), is_outward=True),
+    Check("TLS", network.tls, needs=("DNS", "clock"), is_outward=True),
+    Check(
+        "session", talk.session, needs=("agent.", "key", "TLS"), limit_s=10.0, is_outward=True, is_costly=True
+    ),
+    Check("Wi-Fi", board.wifi),
+    Check("power", board.power),
+    Check("memory", board.space),
+    Check("service", unit.service),
+)
+"""In the order of the report: from the file to the far end, then what weakens all of it."""
+
+Within: TypeAlias = Callable[[Patient, Callable[[], None], float], bool]
+"""Does some work, for so many seconds at most; returns whether it came to its end."""
+
+
+def run(path: str, options: argparse.Namespace) -> int:
+    """Examine this device, print what was found, and return the exit code."""
+    patient = _admitted(path)
+    if not options.json:
+        patient.say = lambda words: print(words, file=sys.stderr)
+    findings: list[Finding] = []
+    for finding in examine(patient, with_echo=options.echo, offline=options.offline):
+        findings.append(finding)
+        if not options.json:
+            print(finding, flush=True)
+    if options.json:
+        print(json.dumps(report(patient, findings), indent=2))
+    return 0 if is_well(findings) else 1
+
+
+def examine(
+    patient: Patient, *, with_echo: bool, offline: bool = False, within: Within | None = None
+) -> Iterator[Finding]:
+    """Yield what there is to be found; what stands on something that failed is named, and not looked at.
+
+    `with_echo`: play and record, too. `within`: how a check is bounded; None: by a thread, in real time.
     """
-    for check in (_configuration, _daemon, _canceller, _cards, *([_echo] if with_echo else [])):
-        has_failed = False
-        for finding in check(patient):
-            has_failed |= finding.verdict == "fail"
-            yield finding
-        if has_failed:
-            return
+    failed = {fault.key for fault in patient.faults}
+    bounded = within or _in_a_thread
+    left_s = ALL_S
+    for check in CHECKS:
+        if (check.is_loud and not with_echo) or (check.is_outward and offline):
+            continue
+        if missing := _lacking(check, failed):
+            yield Finding(check.name, "warn", f"not looked at: {missing} failed")
+            continue
+        is_whole = check.is_loud or check.is_costly
+        limit_s = check.limit_s if is_whole else min(check.limit_s, max(_LEAST_S, left_s))
+        began_s = patient.clock.monotonic()
+        for finding in _looked(patient, check, bounded, limit_s):
+            if finding.verdict == "fail":
+                failed |= {finding.check, check.name}
+            yield _presentable(finding, patient)
+        left_s -= 0.0 if check.is_loud else patient.clock.monotonic() - began_s
 
 
 def report(patient: Patient, findings: list[Finding]) -> dict[str, object]:
@@ -73,92 +135,90 @@ def report(patient: Patient, findings: list[Finding]) -> dict[str, object]:
     }
 
 
-# --- checks ---
+# --- inside ---
 
 
-def _configuration(patient: Patient) -> Iterator[Finding]:
-    text = (
-        patient.path if Path(patient.path).exists() else f"no {patient.path}: every setting has its default"
-    )
-    yield Finding("configuration", "ok", text)
-
-
-def _daemon(patient: Patient) -> Iterator[Finding]:
+def _admitted(path: str) -> Patient:
+    """Return the device with what is right of its configuration."""
     try:
-        status = control.request(patient.config.control.socket, {"command": "status"})["status"]
-    except (PivoiceError, KeyError):
-        return  # nobody there, or nobody who talks to us: the cards will tell
-    patient.is_held = True
-    yield Finding("daemon", "ok", f"pivoice runs ({status['state']}) and has the cards")
+        return Patient(path, config.load(path), SystemClock())
+    except ConfigError as error:
+        return Patient(path, config.salvaged(path), SystemClock(), faults=error.faults)
 
 
-def _canceller(patient: Patient) -> Iterator[Finding]:
-    choice = patient.choice
-    text = f"{choice.mode}: {choice.reason}"
-    yield Finding("echo mode", "warn" if choice.is_fallback else "ok", text)
-    if choice.mode == CANCELLER:
-        tap = stage.open_stage(CANCELLER, Reference(), HalfDuplexGate()).status()["tap"]
-        if tap != stage.TAP:
-            text = f"it is hard to hear while the agent speaks: {tap}"
-            yield Finding("wake word", "warn", text, f"sudo apt install {TAP_PACKAGE}")
+def _lacking(check: Check, failed: Iterable[str]) -> str:
+    """Return what failed of all that `check` stands on; "" where nothing did."""
+    for need in check.needs:
+        for name in sorted(failed):
+            if name == need or (need.endswith(".") and name.startswith(need)):
+                return name
+    return ""
 
 
-def _cards(patient: Patient) -> Iterator[Finding]:
-    if patient.is_held:
-        return
-    audio = patient.config.audio
-    opens: tuple[tuple[str, str, Callable[[str, AudioConfig, Clock], Capture | Playback]], ...] = (
-        ("microphone", audio.capture, open_capture),
-        ("speaker", audio.playback, open_playback),
-    )
-    for what, name, open_pcm in opens:
+def _looked(patient: Patient, check: Check, bounded: Within, limit_s: float) -> list[Finding]:
+    """Return what a check found, in time; that it broke, or did not come back, is a finding as well."""
+    found: list[Finding] = []
+
+    def look() -> None:
         try:
-            pcm = open_pcm(name, audio, patient.clock)
-        except DeviceError as error:
-            yield _refused(what, error)
-            continue
-        pcm.close()
-        opened = pcm.format
-        channels = f"{opened.card_channels} channel{'s' if opened.card_channels > 1 else ''}"
-        yield Finding(what, "ok", f"{name!r}, {opened.rate_hz} Hz, {opened.card_encoding}, {channels}")
+            found.extend(check.look(patient))
+        except PivoiceError as error:
+            found.append(_unchecked(check, str(error)))
+        except Exception as error:  # a check's top: the others must be looked at, whatever ails this one
+            # Not its text: nobody knows what a stranger's error quotes.
+            found.append(_unchecked(check, f"{type(error).__name__} {_place_of(error)}"))
+
+    if not bounded(patient, look, limit_s):
+        return [*found, _unchecked(check, f"no answer within {limit_s:.1f} s")]
+    return found
 
 
-def _echo(patient: Patient) -> Iterator[Finding]:
-    audio = patient.config.audio
-    if patient.is_held:
-        free = "sudo systemctl stop pivoice; pivoice doctor --echo; sudo systemctl start pivoice"
-        yield Finding("echo", "fail", "pivoice runs and uses the cards", free)
-        return
-    if not audio.max_volume:
-        text = "audio.max_volume is 0: nothing would sound"
-        yield Finding("echo", "fail", text, f"set it in {patient.path}; 100 is usual")
-        return
-    patient.say("The device now says a sentence and plays a tone: please keep quiet for ten seconds.")
-    trial = EchoTrial(audio, patient.clock)
-    trial.start()
-    patient.await_trial(trial)
+def _unchecked(check: Check, why: str) -> Finding:
+    todo = "again: pivoice doctor; if it stays so, please report it"
+    return Finding(check.name, "fail", f"could not be checked: {why}", todo)
+
+
+def _place_of(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return ""
+    return f"at {trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}"
+
+
+def _in_a_thread(patient: Patient, work: Callable[[], None], limit_s: float) -> bool:
+    """Do `work` beside us, and leave it behind if it does not come back."""
+    done = threading.Event()
+
+    def run() -> None:
+        work()
+        done.set()
+
+    threading.Thread(target=run, name="doctor", daemon=True).start()
     try:
-        recording = trial.recording()
-    except DeviceError as error:
-        yield _refused("sound", error)
-        return
-    patient.figures = figures_of(recording, canceller=None if stage.missing(CANCELLER) else CANCELLER)
-    yield from echo_findings(patient.figures, patient.choice.mode, _knobs(patient))
+        if patient.clock.wait(done, limit_s):
+            return True
+    except KeyboardInterrupt:
+        _part(patient, done)
+        raise
+    _part(patient, done)
+    return False
 
 
-def _refused(what: str, error: DeviceError) -> Finding:
-    advice = error.advice
-    if "busy" in error.reason:
-        advice = f"sudo systemctl stop pivoice, if that is what has it; else {advice}"
-    return Finding(what, "fail", f"cannot {error.doing} {error.device!r}: {error.reason}", advice)
+def _part(patient: Patient, done: threading.Event) -> None:
+    """Leave a check behind; a session that it has open is ended first."""
+    if patient.abort is not None:
+        patient.abort()
+        patient.clock.wait(done, _FAREWELL_S)
 
 
-def _knobs(patient: Patient) -> Knobs:
-    audio = patient.config.audio
-    speaker, microphone = (_mixer(name) for name in (audio.playback, audio.capture))
-    return Knobs(patient.path, speaker, microphone, audio.gain_db)
+def _presentable(finding: Finding, patient: Patient) -> Finding:
+    """Return a finding on one line, without secrets, and without what a terminal would obey."""
+    secrets = Secrets(patient.key, urlsplit(patient.config.agent.token_url).query)
 
+    def shown(text: str) -> str:
+        clean = "".join(letter if letter.isprintable() else " " for letter in secrets.scrub(text))
+        return " ".join(clean.split())
 
-def _mixer(pcm: str) -> str:
-    card = card_of(pcm)
-    return f"alsamixer -c {card.id}" if card else "alsamixer"
+    return replace(finding, text=shown(finding.text), next=shown(finding.next))

@@ -17,16 +17,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pivoice import config, doctor
+from pivoice import config
 from pivoice.audio import simulated, stage
 from pivoice.audio.echo_trial import EchoTrial
+from pivoice.checks import live, sound
+from pivoice.checks.machine import Machine, Outcome
 from pivoice.doctor import Patient, examine, report
 from pivoice.findings import Finding, is_well
 from pivoice.simulation import JumpLoop, run_jumping
 from tests.support.bed import Bed
 from tests.support.rooms import RATE_HZ, LiveRoom, Room
 
+KEY = "sk7d1f0c93e2grepme"
 Cards = tuple[simulated.Microphone, simulated.Speaker]
+
+
+def at_once(_: Patient, work: Callable[[], None], __: float) -> bool:
+    """Bound a check by nothing: simulated time stands still while it computes."""
+    work()
+    return True
 
 
 def examined(
@@ -35,6 +44,7 @@ def examined(
     *,
     toml: str = "",
     with_echo: bool = True,
+    before_trial: Callable[[], object] = lambda: None,
 ) -> tuple[list[Finding], Patient]:
     """Return what is found on simulated cards as `arrange` leaves them."""
     room = directory / "room.wav"
@@ -49,6 +59,8 @@ def examined(
         settings = replace(
             given,
             audio=replace(given.audio, capture=names[0], playback=names[1]),
+            wake=replace(given.wake, engine="none"),
+            panel=replace(given.panel, driver="none"),
             control=replace(given.control, socket=str(directory / "nobody.sock")),
         )
         arrange(simulated.microphone(names[0]), simulated.speaker(names[1]))
@@ -57,12 +69,16 @@ def examined(
             while trial.is_running:
                 loop.clock.wait(threading.Event(), 0.1)
 
-        patient = Patient("pivoice.toml", settings, loop.clock, await_trial=wait)
+        nothing = Machine(
+            directory / "root", lambda *_: Outcome(127), environ={"ASSEMBLYAI_API_KEY": "of-no-value"}
+        )
+        patient = Patient("pivoice.toml", settings, loop.clock, nothing, await_trial=wait)
+        patient.say = lambda _: (before_trial(), None)[1]
         findings: list[Finding] = []
         done = asyncio.Event()
 
         def look() -> None:
-            findings.extend(examine(patient, with_echo=with_echo))
+            findings.extend(examine(patient, with_echo=with_echo, offline=True, within=at_once))
             loop.call_soon_threadsafe(done.set)
 
         loop.clock.start_thread(look, name="doctor")
@@ -114,7 +130,7 @@ def test_a_speaker_that_distorts_into_a_microphone_that_clips_is_to_be_turned_do
 
 def test_a_microphone_that_hears_the_room_but_no_speaker_is_told(tmp_path: Path):
     def arrange(microphone: simulated.Microphone, _: simulated.Speaker) -> None:
-        noise = Room().noise(10 * RATE_HZ) * 32768
+        noise = Room().noise(20 * RATE_HZ) * 32768
         microphone.listen_to(lambda start, stop: np.rint(noise[start:stop]).astype(np.int16))
 
     findings, patient = examined(tmp_path, arrange)
@@ -127,15 +143,19 @@ def test_a_microphone_that_hears_the_room_but_no_speaker_is_told(tmp_path: Path)
 def test_a_microphone_that_gives_nothing_is_told(tmp_path: Path):
     findings, _ = examined(tmp_path, lambda *_: None)
 
-    assert findings[-1].check == "microphone" and findings[-1].verdict == "fail"
+    found = by_check(findings)
+    assert found["microphone"].verdict == "fail" and "nothing at all" in found["microphone"].text
+    assert found["echo"].text == "not looked at: microphone failed"
 
 
 def test_a_card_that_runs_dry_spoils_the_trial(tmp_path: Path):
+    rooms: list[simulated.Speaker] = []
+
     def arrange(microphone: simulated.Microphone, speaker: simulated.Speaker) -> None:
         LiveRoom(Room(), microphone, speaker)
-        speaker.request_xrun()
+        rooms.append(speaker)
 
-    findings, _ = examined(tmp_path, arrange)
+    findings, _ = examined(tmp_path, arrange, before_trial=lambda: rooms[0].request_xrun())
 
     assert by_check(findings)["sound"].verdict == "fail" and not is_well(findings)
 
@@ -143,15 +163,16 @@ def test_a_card_that_runs_dry_spoils_the_trial(tmp_path: Path):
 def test_a_card_pulled_out_meanwhile_is_told_and_both_are_closed(tmp_path: Path):
     def arrange(microphone: simulated.Microphone, speaker: simulated.Speaker) -> None:
         def hear(start: int, stop: int) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
-            if start > 3 * RATE_HZ:
+            if start > 4 * RATE_HZ:
                 speaker.unplug()
-            return np.zeros(stop - start, np.int16)
+            return np.arange(start, stop).astype(np.int16) % 64
 
         microphone.listen_to(hear)
 
     findings, _ = examined(tmp_path, arrange)
 
-    assert findings[-1].verdict == "fail" and "No such device" in findings[-1].text
+    told = by_check(findings)["sound"]
+    assert told.verdict == "fail" and "No such device" in told.text
 
 
 def test_without_the_canceller_half_duplex_is_advised_and_how_to_get_one(
@@ -171,7 +192,8 @@ def test_without_the_option_nothing_is_played(tmp_path: Path):
 
     assert {"configuration", "echo mode", "microphone", "speaker"} <= set(by_check(findings))
     assert is_well(findings) and patient.figures is None
-    assert (tmp_path / "speaker.wav").stat().st_size == simulated.HEADER_BYTES
+    with wave.open(str(tmp_path / "speaker.wav")) as played:
+        assert not any(played.readframes(played.getnframes()))
 
 
 def test_both_cards_are_looked_at_and_nothing_is_played_where_one_is_missing(tmp_path: Path):
@@ -183,60 +205,67 @@ def test_both_cards_are_looked_at_and_nothing_is_played_where_one_is_missing(tmp
     found = by_check(findings)
     assert found["microphone"].verdict == "fail" and found["microphone"].next
     assert found["speaker"].verdict == "ok"
-    assert patient.figures is None and "echo" not in found
+    assert patient.figures is None and found["echo"].text == "not looked at: microphone failed"
 
 
 def test_a_speaker_that_may_make_no_sound_is_not_tried(tmp_path: Path):
-    findings, _ = examined(tmp_path, lambda *_: None, toml="[audio]\nmax_volume = 0")
+    findings, _ = examined(tmp_path, lambda *cards: LiveRoom(Room(), *cards), toml="[audio]\nmax_volume = 0")
 
-    assert findings[-1].verdict == "fail" and "audio.max_volume" in findings[-1].text
+    found = by_check(findings)
+    assert found["echo"].verdict == "fail" and "audio.max_volume" in found["echo"].text
+    assert found["speaker"].verdict == "warn" and "audio.max_volume" in found["speaker"].text
 
 
 @pytest.mark.parametrize("with_echo", [True, False])
 def test_the_cards_of_a_running_daemon_are_left_to_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_echo: bool
 ):
-    monkeypatch.setattr(doctor.control, "request", lambda *_: {"status": {"state": "idle"}})
+    status = {"state": "idle", "hears": True}
+    level = {"rms_db": -60.0, "peak_db": -50.0, "clipped": 0}
+    monkeypatch.setattr(live.control, "request", lambda *_, **__: {"status": status})
+    monkeypatch.setattr(sound.live, "levels", lambda *_: [level])
 
     findings, _ = examined(tmp_path, lambda *cards: cards[0].unplug(), with_echo=with_echo)
 
-    assert "microphone" not in by_check(findings)
+    found = by_check(findings)
+    assert "heard by the running pivoice" in found["microphone"].text
     assert is_well(findings) != with_echo
     if with_echo:
-        assert "systemctl stop pivoice" in findings[-1].next
+        assert "systemctl stop pivoice" in found["echo"].next
 
 
 # --- as a process ---
 
 
 def run_doctor(
-    directory: Path, *options: str, toml: str = "", bed: Bed | None = None
+    directory: Path, *options: str, toml: str = "", more: str = "", bed: Bed | None = None
 ) -> subprocess.Popen[str]:
     path = directory / "pivoice.toml"
-    path.write_text(
-        toml or f'[audio]\ncapture = "bed_mic"\nplayback = "bed_speaker"\n[control]\nsocket = "{directory}/s"'
-    )
+    cards = '[audio]\ncapture = "bed_mic"\nplayback = "bed_speaker"\n'
+    path.write_text(toml or f'{cards}[control]\nsocket = "{directory}/s"\n{more}')
     return subprocess.Popen(
         [sys.executable, "-m", "pivoice", "doctor", "--config", str(path), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, **(bed.env if bed else {})},
+        env={**os.environ, "ASSEMBLYAI_API_KEY": KEY, **(bed.env if bed else {})},
     )
 
 
-def test_a_bad_configuration_is_said_with_all_its_faults_and_exit_code_78(tmp_path: Path):
-    process = run_doctor(tmp_path, toml="[audio]\nperiod_ms = 1\nloud = true")
+def test_all_faults_of_a_configuration_are_findings_and_the_rest_is_looked_at(tmp_path: Path):
+    process = run_doctor(tmp_path, "--offline", toml="[audio]\nperiod_ms = 1\nloud = true")
 
     out, err = process.communicate(timeout=30)
-    assert process.returncode == 78
-    assert not out and "audio.period_ms" in err and "audio.loud" in err
+    assert process.returncode == 1 and not err
+    for fault in ("audio.period_ms: 1 is not allowed", "audio.loud: no such setting"):
+        assert f"fail  configuration {fault}" in out
+    assert "microphone    not looked at: audio." in out and "ok    wake words" in out
 
 
 def test_a_busy_card_is_told_with_what_to_stop_and_exit_code_1(tmp_path: Path):
     with Bed() as bed:
         bed.make_busy("mic")
-        process = run_doctor(tmp_path, "--echo", bed=bed)
+        process = run_doctor(tmp_path, "--echo", "--offline", bed=bed)
         out, _ = process.communicate(timeout=30)
 
     assert process.returncode == 1
@@ -245,7 +274,7 @@ def test_a_busy_card_is_told_with_what_to_stop_and_exit_code_1(tmp_path: Path):
 
 def measured_on(bed: Bed, directory: Path, *, delay_s: float) -> tuple[dict[str, Any], int]:
     """Return what the doctor tells, and its exit code, where the microphone hears a fifth of the speaker."""
-    process = run_doctor(directory, "--echo", "--json", bed=bed)
+    process = run_doctor(directory, "--echo", "--json", "--offline", bed=bed)
     copied, noise = bed.frame_at("speaker", bed.now_s()), np.random.default_rng(1)
     while process.poll() is None:
         now = max(copied, bed.frame_at("speaker", bed.now_s() - 0.002))
@@ -271,3 +300,19 @@ def test_an_echo_over_real_pcms_is_measured_and_told_as_json(tmp_path: Path):
     assert told["echo"]["delay_ms"] == pytest.approx(200, abs=15)
     assert told["echo"]["return_loss_db"] > 25
     assert {"check": "clipping", "verdict": "ok", "text": "none", "next": ""} in told["findings"]
+
+
+def test_a_device_that_works_is_well_over_real_pcms_and_nothing_is_heard(tmp_path: Path, bed: Bed):
+    bed.say(np.rint(np.random.default_rng(2).normal(0, 30, 8 * 48000)).astype(np.int16))
+
+    process = run_doctor(tmp_path, "--json", "--offline", bed=bed)
+    out, err = process.communicate(timeout=30)
+
+    told = json.loads(out)
+    found = {each["check"]: each for each in told["findings"]}
+    assert process.returncode == 0 and told["ok"] and not err, told
+    assert (
+        "-61 dBFS of noise" in found["microphone"]["text"] and "its clock moves" in found["speaker"]["text"]
+    )
+    assert found["key"]["text"] == "from $ASSEMBLYAI_API_KEY" and KEY not in out
+    assert not bed.heard(bed.epoch_s).any()

@@ -51,7 +51,7 @@ async def request(method: str, url: str, *, bearer: str = "", setting: str = "ag
     """
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            reader, writer = await _connect(url)
+            reader, writer = await open_stream(url)
             try:
                 return await _exchange(reader, writer, _head(method, url, bearer), method)
             finally:
@@ -60,6 +60,21 @@ async def request(method: str, url: str, *, bearer: str = "", setting: str = "ag
         raise explain_failure(error, url, setting=setting, timeout_s=TIMEOUT_S) from None
     except http.client.HTTPException:
         raise explain_stranger(url, setting=setting) from None
+
+
+async def open_stream(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a connection to a web address, through the environment's proxy if there is one.
+
+    Raises:
+        OSError, ValueError, AgentError: it cannot be; see `request`.
+    """
+    parts, tls = urlsplit(url), tls_for(url)
+    if not parts.hostname or parts.scheme not in ("http", "https"):
+        raise ValueError("not a web address")
+    port = parts.port or (443 if tls else 80)
+    if not (proxy := proxy_for(url)):
+        return await asyncio.open_connection(parts.hostname, port, ssl=tls)
+    return await _connect_through(proxy, parts.hostname, port, tls)
 
 
 def tls_for(url: str) -> ssl.SSLContext | None:
@@ -90,17 +105,6 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-async def _connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Open a connection to a web address, through the environment's proxy if there is one."""
-    parts, tls = urlsplit(url), tls_for(url)
-    if not parts.hostname or parts.scheme not in ("http", "https"):
-        raise ValueError("not a web address")
-    port = parts.port or (443 if tls else 80)
-    if not (proxy := proxy_for(url)):
-        return await asyncio.open_connection(parts.hostname, port, ssl=tls)
-    return await _connect_through(proxy, parts.hostname, port, tls)
 
 
 async def _connect_through(

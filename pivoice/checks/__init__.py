@@ -1,0 +1,1 @@
+"""What `pivoice doctor` looks at, a stage of it in each file; doctor.py has them in order."""

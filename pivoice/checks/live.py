@@ -1,0 +1,83 @@
+"""The daemon that runs beside us: whether it answers, and what it hears. It keeps its cards and pins.
+
+Asks over the control socket alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from pivoice import __version__, control
+from pivoice.checks.patient import SERVICE, Patient
+from pivoice.errors import PivoiceError
+from pivoice.findings import Finding
+
+ANSWER_S = 3.0
+LISTEN_S = 1.5
+LEVELS = 10
+"""That many are enough, a second of them."""
+_JOURNAL = f"journalctl -u {SERVICE} -n 30"
+_RESTART = f"sudo systemctl restart {SERVICE}"
+
+
+def daemon(patient: Patient) -> Iterator[Finding]:
+    """Whether one of ours is there, which is then asked and not disturbed."""
+    place = patient.config.control.socket
+    try:
+        answer = control.request(place, {"command": "status"}, timeout_s=ANSWER_S)
+    except PivoiceError as error:
+        yield from _unanswered(patient, error)
+        return
+    if "status" not in answer:
+        patient.daemon, patient.why_silent = "silent", str(answer.get("error", "it answers something else"))
+        yield Finding("daemon", "fail", f"what answers at {place}: {patient.why_silent}", _RESTART)
+        return
+    patient.daemon, patient.status = "answers", dict(answer["status"])
+    state, version = patient.status.get("state", "unknown"), patient.status.get("version", __version__)
+    if version != __version__:
+        text = f"pivoice {version} runs, and {__version__} is installed"
+        yield Finding("daemon", "warn", text, _RESTART)
+    text = f"pivoice runs ({state}) and has the cards: it is asked, they are left to it"
+    yield Finding("daemon", "ok", text)
+
+
+def levels(patient: Patient, side: str) -> list[dict[str, Any]]:
+    """Return what the daemon measures of one side in `LISTEN_S`, or less where it is enough.
+
+    Raises:
+        PivoiceError: it is gone, or does not answer.
+    """
+    found: list[dict[str, Any]] = []
+    until_s = patient.clock.monotonic() + LISTEN_S
+    with contextlib.suppress(TimeoutError):  # it says nothing any more, which says enough
+        for line in control.watch(patient.config.control.socket, silence_s=LISTEN_S):
+            if line.get("event") == "level" and line.get("side") == side:
+                found.append(line)
+            if len(found) >= LEVELS or patient.clock.monotonic() > until_s:
+                break
+    return found
+
+
+def _unanswered(patient: Patient, error: PivoiceError) -> Iterator[Finding]:
+    """Tell nobody there from somebody who does not answer."""
+    place, cause = patient.config.control.socket, error.__cause__
+    if isinstance(cause, FileNotFoundError | ConnectionRefusedError | NotADirectoryError):
+        if patient.is_active:
+            text = f"the service runs, and nobody listens at {place}"
+            yield Finding("daemon", "fail", text, f"{_RESTART}; if it stays so: {_JOURNAL}")
+        return
+    if isinstance(cause, PermissionError):
+        patient.daemon, patient.why_silent = "closed", "it answers root and its own group alone"
+        text = f"pivoice runs, and {place} is not open to this user: nothing of it was looked at"
+        yield Finding("daemon", "warn", text, "sudo pivoice doctor")
+        return
+    patient.daemon, patient.why_silent = "silent", str(error)
+    text = f"pivoice is there and does not answer within {ANSWER_S:g} s"
+    yield Finding("daemon", "fail", text, f"{_RESTART}; before, for a report: {_JOURNAL}")
+
+
+def is_talking(patient: Patient) -> bool:
+    """Whether the daemon has a conversation open."""
+    return str(patient.status.get("state", "idle")) != "idle"
