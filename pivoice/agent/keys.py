@@ -38,7 +38,7 @@ def find_key(config: AgentConfig, environ: Mapping[str, str]) -> str:
     raise _fault(
         f"no API key; give one in a systemd credential (LoadCredential={CREDENTIAL}:/path/of/the/key), "
         f"in ${VARIABLE}, or in a file named by this setting; "
-        "an installed pivoice takes it by: sudo ./scripts/install --key-file FILE"
+        "an installed pivoice is given it by: sudo ./scripts/install --key-file FILE (or without: it asks)"
     )
 
 
