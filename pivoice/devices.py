@@ -34,6 +34,10 @@ def run(path: str, options: argparse.Namespace) -> int:
     Raises:
         ConfigError: the configuration has mistakes; told after the cards, which may be what it is about.
     """
+    if options.pcm and not options.listen:
+        raise PivoiceError(f"to hear with {options.pcm[0]}: pivoice devices --listen {' '.join(options.pcm)}")
+    if reconfigure := getattr(sys.stdout, "reconfigure", None):
+        reconfigure(errors="replace")  # a terminal of another alphabet than the cards' names
     problem: ConfigError | None = None
     try:
         audio = config.load(path).audio

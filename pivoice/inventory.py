@@ -23,6 +23,7 @@ DEV = Path("/dev/snd")
 
 SIDES: dict[Side, str] = {"capture": "microphones", "playback": "speakers"}
 _OURS = {"capture": "listening on", "playback": "playing to"}
+_SERVERS = ("pipewire", "pulseaudio", "wireplumber", "pipewire-pulse")
 _NOT_USED: Mapping[str, object] = {}
 
 
@@ -73,7 +74,9 @@ class Row:
             return f"pivoice is {_OURS[self.port.side]} it{set_to}"
         if not self.holders:
             return ""
-        return "in use by " + ", ".join(safe(each) for each in self.holders) + set_to
+        is_server = any(each.program in _SERVERS for each in self.holders)
+        more = ", the sound server of a login session" if is_server else ""
+        return "in use by " + ", ".join(safe(each) for each in self.holders) + more + set_to
 
     def as_json(self) -> dict[str, object]:
         """Return the same for other programs."""

@@ -48,12 +48,17 @@ class Monitor:
         """Show until `leave`."""
         self._loop = asyncio.get_running_loop()
         self.view = View(self._loop.time())
-        for number, call in ((signal.SIGTERM, self.leave), (signal.SIGWINCH, self._changed.set)):
+        calls = {signal.SIGTERM: self.leave, signal.SIGWINCH: self._changed.set}
+        if self._screen.is_live:
+            calls[signal.SIGTSTP] = self._pause_here
+        for number, call in calls.items():
             with contextlib.suppress(ValueError, RuntimeError):  # only a main thread may
                 self._loop.add_signal_handler(number, call)
         with self._screen:
             if self._screen.has_keys:
                 self._loop.add_reader(sys.stdin, self._key)
+            if (pipe := self._screen.pipe) is not None:
+                self._loop.add_reader(pipe, self.leave)  # nothing is ever read there: its reader is gone
             lives = [self._watch(), self._poll(), *([self._draw()] if self._screen.is_live else [])]
             tasks = [asyncio.create_task(each) for each in (*lives, self._leaving.wait())]
             try:
@@ -63,6 +68,8 @@ class Monitor:
             finally:
                 if self._screen.has_keys:
                     self._loop.remove_reader(sys.stdin)
+                if pipe is not None:
+                    self._loop.remove_reader(pipe)
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
@@ -70,6 +77,13 @@ class Monitor:
     def leave(self) -> None:
         """Ask `run` to end."""
         self._leaving.set()
+
+    def _pause_here(self) -> None:
+        """Ctrl-Z: hand the terminal back before we stand still, and take it again when we go on."""
+        self._screen.__exit__(None, None, None)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        self._screen.__enter__()
+        self._changed.set()
 
     def _key(self) -> None:
         try:
@@ -97,7 +111,10 @@ class Monitor:
     def _tell(self, news: str) -> None:
         self._changed.set()
         if news and not self._screen.is_live:
-            self._screen.say(f"{datetime.now():%H:%M:%S} {news}")
+            try:
+                self._screen.say(f"{datetime.now():%H:%M:%S} {news}")
+            except BrokenPipeError:  # whoever read has seen enough
+                self.leave()
 
     # --- the daemon ---
 
@@ -120,7 +137,7 @@ class Monitor:
                 async with self._connected() as (reader, writer):
                     while True:
                         await self._ask(reader, writer)
-                        await self._pause(_STATUS_S)
+                        await self._rest(_STATUS_S)
             except TimeoutError:
                 reason = f"it does not answer at {self._socket}; journalctl -u pivoice may say why"
             except OSError as error:
@@ -145,7 +162,7 @@ class Monitor:
             self._tell(self.view.found(now_s))
         self._tell(self.view.take_status(answer, now_s))
 
-    async def _pause(self, seconds: float) -> None:
+    async def _rest(self, seconds: float) -> None:
         """Wait, but not when the other connection has just broken."""
         self._poll_now.clear()
         with contextlib.suppress(TimeoutError):

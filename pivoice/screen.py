@@ -7,6 +7,7 @@ where NO_COLOR asks for it. Whatever happens, the terminal is left as it was fou
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import termios
 import tty
@@ -81,6 +82,15 @@ class Screen:
     def has_keys(self) -> bool:
         """Whether single keys can be read from standard input now."""
         return self._found is not None
+
+    @property
+    def pipe(self) -> int | None:
+        """The descriptor of the pipe that is written to; None where it is none."""
+        try:
+            descriptor = self._out.fileno()
+            return descriptor if stat.S_ISFIFO(os.fstat(descriptor).st_mode) else None
+        except (OSError, ValueError):
+            return None
 
     def show(self, rows: Sequence[Text]) -> None:
         """Draw `rows`, which must fit into `size`."""

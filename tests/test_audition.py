@@ -88,6 +88,14 @@ def test_the_best_is_ranked_first_and_every_card_closed():
     assert sorted(studio.closed) == ["dead", "far", "near"]
 
 
+def test_a_quiet_voice_is_worth_more_than_any_din():
+    studio = Studio(din=[noise(-5)], quiet=[voice(-60) + noise(-75)])
+
+    ranking = studio.hear(Candidate("din", "Din"), Candidate("quiet", "Quiet")).ranking()
+
+    assert [each.pcm for each in ranking] == ["quiet", "din"]
+
+
 def test_the_best_channel_of_an_array_is_found():
     studio = Studio(array=[np.zeros_like(FAR), FAR, HEARD, noise(-20)])
 
@@ -157,6 +165,25 @@ def test_pivoices_own_microphone_is_measured_by_what_it_tells():
     assert own.hearing.voice_db == pytest.approx(-25, abs=0.1)
     assert own.hearing.peak_db == pytest.approx(-15, abs=0.1)
     assert own.hearing.seconds == pytest.approx(4.0)
+
+
+def test_pivoice_is_let_go_of_when_the_time_is_up():
+    told, never = threading.Event(), threading.Event()
+
+    def watch(_: str) -> Iterator[Mapping[str, Any]]:
+        while not never.wait(0.001):
+            yield {"event": "level", "side": "microphone", "rms_db": -40.0, "peak_db": -30, "clipped": 0}
+            told.set()
+
+    own = Candidate("hw:1", "Own", socket="x.sock")
+    audition = Audition([own], AudioConfig(), SystemClock(), watch=watch)
+    audition.start()
+    assert told.wait(10)
+
+    audition.stop()
+
+    assert audition.wait(0)
+    assert not own.trouble
 
 
 def test_a_pivoice_that_cannot_be_watched_is_said():

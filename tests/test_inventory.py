@@ -80,7 +80,9 @@ def test_a_card_in_use_is_never_opened_and_its_user_named(tree: SoundTree):
 
     array = row(inventory, ARRAY)
     assert "capture hw:CARD=ArrayUAC10,DEV=0" not in opened
-    assert array.use == "in use by pulseaudio (pid 700) (S16_LE, 48000 Hz, 1 channel)"
+    assert array.use == (
+        "in use by pulseaudio (pid 700), the sound server of a login session (S16_LE, 48000 Hz, 1 channel)"
+    )
     assert array.abilities == Abilities((16_000, 48_000), ("S16_LE", "S24_3LE"), (1, 6))  # the kernel's word
     assert not array.is_free
 

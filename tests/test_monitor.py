@@ -116,6 +116,22 @@ def test_a_daemon_that_stops_and_comes_back_is_found_again(tmp_path: Path):
     assert watched.lines.count("pivoice is there") == 3
 
 
+def test_a_daemon_that_stops_is_missed_at_once(tmp_path: Path):
+    async def main(watched: Watched) -> None:
+        daemon = a_daemon(watched.socket)
+        await daemon.start()
+        await watched.watches(daemon)
+        await watched.until("state idle, light idle, link down")
+        await daemon.close()
+        closed_s = asyncio.get_running_loop().time()
+
+        await watched.so(lambda: any(line.startswith("waiting") for line in watched.lines))
+
+        assert asyncio.get_running_loop().time() - closed_s < 0.1
+
+    live(tmp_path, main)
+
+
 def test_garbage_between_lines_is_counted_and_skipped(tmp_path: Path):
     good = json.dumps({"event": "wake", "model": "hey_jarvis", "score": 0.9}).encode()
     garbage = [

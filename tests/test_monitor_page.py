@@ -101,7 +101,9 @@ def test_clipping_is_said_for_as_long_as_it_can_be_read():
     view.observe(clipped, 10.0)
     view.observe({**clipped, "clipped": 0}, 12.0)
 
-    soon, later = shown(view, 100, 24, 12.1), shown(view, 100, 24, 16.0)
+    soon = shown(view, 100, 24, 12.1)
+    view.observe({**clipped, "clipped": 0}, 16.0)
+    later = shown(view, 100, 24, 16.0)
 
     assert any("clipped 7" in row for row in soon)
     assert not any("clipped" in row for row in later)

@@ -52,6 +52,13 @@ def test_the_services_own_microphone_is_measured_without_taking_it(stage: Stage)
     assert stage.ctl("status")["hears"]
 
 
+def test_names_without_listening_are_told_what_they_are_for(stage: Stage):
+    done = devices(stage, "bed_mic")
+
+    assert done.returncode == 1
+    assert "pivoice devices --listen bed_mic" in done.stderr
+
+
 def test_a_configuration_with_mistakes_is_told_after_the_cards(stage: Stage):
     path = stage.directory / "pivoice.toml"
     path.write_text(path.read_text() + '\n[audi]\ncapture = "x"\n')

@@ -100,6 +100,7 @@ def test_the_daemon_is_seen_and_the_terminal_given_back(stage: Stage, terminals:
     terminals.append(terminal := Terminal(stage.directory / "pivoice.toml"))
     terminal.wait("idle")
     terminal.wait("hears; waiting for the button")
+    terminal.wait("gate ")  # which comes with the levels
     stage.ctl("wake")
     terminal.wait("listening")
     terminal.resize(40, 12)
@@ -141,6 +142,43 @@ def test_however_it_is_stopped_the_terminal_is_given_back(
     )
     assert b"\x1b[3" not in terminal.written, "a colour, though none was wanted"
     assert b"Traceback" not in terminal.written
+
+
+def test_a_monitor_put_aside_hands_the_terminal_back_meanwhile(stage: Stage, terminals: list[Terminal]):
+    terminals.append(terminal := Terminal(stage.directory / "pivoice.toml"))
+    terminal.wait("hears")
+
+    terminal.process.send_signal(signal.SIGTSTP)
+    wait_until(lambda: state_of(terminal.process.pid) == "T", 10, "it to stand still")
+    terminal.read()
+    aside = terminal.is_as_found(), terminal.written.count(BACK)
+    terminal.process.send_signal(signal.SIGCONT)
+    stage.ctl("wake")
+    terminal.wait("listening")
+    os.write(terminal.ours, b"q")
+
+    assert terminal.end() == 0
+    assert aside == (True, 1)
+    assert terminal.is_as_found()
+    assert terminal.written.count(WHOLE) == terminal.written.count(BACK) == 2
+
+
+def state_of(pid: int) -> str:
+    """Return the letter that ps shows."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+
+
+def test_a_pipe_that_is_closed_ends_it_quietly(stage: Stage):
+    config = str(stage.directory / "pivoice.toml")
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m pivoice monitor --config {config} <&- | head -n 1"],
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert b"pivoice is there" in done.stdout
+    assert done.stderr == b""
 
 
 def test_a_pipe_gets_a_line_for_each_change(stage: Stage):
