@@ -10,6 +10,7 @@ Standard library only; knows no room.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import selectors
 import sys
@@ -24,6 +25,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _STUCK_S = 30.0  # real seconds a simulated thread may compute (or hang) before we say so
+_JUMPS = 1000  # of one thread in a row, or somebody would believe that it is stuck
 _ROUNDS = 1000  # of the loop in one instant, then a nanosecond passes
 
 
@@ -43,6 +45,8 @@ class _Waiter:
     until_s: float | None = None
     baton: threading.Lock = field(default_factory=_taken_lock)
     thread: threading.Thread | None = None
+    jumps: int = 0
+    """How often it went on by itself since it last gave the baton away."""
 
     def stack(self) -> str:
         """Return where the thread is now, for people."""
@@ -62,6 +66,8 @@ class JumpClock:
         self._waiters: list[_Waiter] = []  # every live thread; touched only by whoever may run now
         self._parked = _taken_lock()  # released by a thread when it waits again or ends
         self._local = threading.local()
+        self.is_idle_until: Callable[[float], bool] = lambda until_s: False
+        """Whether the loop has nothing to do before, nor then. Asked while it stands still."""
 
     def monotonic(self) -> float:
         return self.now_s
@@ -70,11 +76,22 @@ class JumpClock:
         waiter = getattr(self._local, "waiter", None)
         assert waiter is not None, "only threads made by start_thread may wait on a JumpClock"
         if not event.is_set() and (timeout_s is None or timeout_s > 0):
-            waiter.event = event
-            waiter.until_s = None if timeout_s is None else self.now_s + timeout_s
-            self._parked.release()
-            waiter.baton.acquire()
+            until_s = None if timeout_s is None else self.now_s + timeout_s
+            if until_s is None or not self._jump_alone(waiter, until_s):
+                waiter.event, waiter.until_s, waiter.jumps = event, until_s, 0
+                self._parked.release()
+                waiter.baton.acquire()
         return event.is_set()
+
+    def _jump_alone(self, waiter: _Waiter, until_s: float) -> bool:
+        """Let time pass, when nothing else happens until then: two changes of threads are saved, which cost
+        more than a period of silence does. Return whether it has passed."""
+        others_wait = not any(each.is_due(until_s) for each in self._waiters if each is not waiter)
+        if waiter.jumps >= _JUMPS or not others_wait or not self.is_idle_until(until_s):
+            return False
+        waiter.jumps += 1
+        self.now_s = until_s
+        return True
 
     def start_thread(self, target: Callable[[], None], *, name: str) -> threading.Thread:
         waiter = _Waiter(name, until_s=self.now_s)
@@ -116,6 +133,8 @@ class _JumpSelector(selectors.DefaultSelector):
     def __init__(self, clock: JumpClock) -> None:
         super().__init__()
         self.clock = clock
+        clock.is_idle_until = self._is_idle_until
+        self._timer_s = -math.inf  # when the loop's next timer is due; threads run only while it is known
         self.jobs = 0  # executor jobs in flight: real work, which no jump may overtake
         self._rounds = 0
         self._round_s = 0.0
@@ -123,6 +142,7 @@ class _JumpSelector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         self._let_time_pass()
         timer_s = None if timeout is None else self.clock.now_s + max(0.0, timeout)
+        self._timer_s = math.inf if timer_s is None else timer_s
         while True:
             ready = super().select(0)
             if ready or (timer_s is not None and timer_s <= self.clock.now_s):
@@ -141,6 +161,9 @@ class _JumpSelector(selectors.DefaultSelector):
                 assert ready, "simulated time stands still: nothing is ready, no timer, no thread due"
                 return ready
             self.clock.now_s = min(times)
+
+    def _is_idle_until(self, until_s: float) -> bool:
+        return until_s < self._timer_s and not self.jobs and not super().select(0)
 
     def _let_time_pass(self) -> None:
         """Even computing takes time. asyncio fires a timer up to a nanosecond early, and two who then sleep

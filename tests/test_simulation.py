@@ -97,3 +97,47 @@ def test_two_that_wait_for_less_than_the_clock_can_tell_do_not_wait_for_ever():
         return loop.time()
 
     assert 5.0 < run_jumping(main) < 5.1
+
+
+def test_a_thread_that_waits_alone_does_not_overtake_what_the_loop_waits_for():
+    seen: list[tuple[str, float]] = []
+
+    async def main(loop: JumpLoop) -> None:
+        never, asked = threading.Event(), asyncio.Event()
+
+        def ticking() -> None:
+            for number in range(5):
+                loop.clock.wait(never, 1.0)
+                seen.append(("tick", loop.clock.monotonic()))
+                if number == 2:
+                    loop.call_soon_threadsafe(asked.set)
+
+        loop.clock.start_thread(ticking, name="ticking")
+        await asked.wait()
+        seen.append(("asked", loop.time()))
+        await asyncio.sleep(1.5)
+        seen.append(("timer", loop.time()))
+
+    run_jumping(main)
+
+    ticks = [("tick", 1.0), ("tick", 2.0), ("tick", 3.0)]
+    assert seen == [*ticks, ("asked", 3.0), ("tick", 4.0), ("timer", 4.5)]
+
+
+def test_no_time_passes_for_a_thread_while_real_work_is_done_elsewhere():
+    async def main(loop: JumpLoop) -> float:
+        never, door, is_over = threading.Event(), threading.Event(), threading.Event()
+
+        def ticking() -> None:
+            loop.clock.wait(door)
+            while not is_over.is_set():
+                loop.clock.wait(never, 1.0)
+
+        loop.clock.start_thread(ticking, name="ticking")
+        await asyncio.sleep(0.5)
+        door.set()
+        await loop.run_in_executor(None, threading.Event().wait, 0.05)
+        is_over.set()
+        return loop.time()
+
+    assert run_jumping(main) == 0.5
