@@ -114,7 +114,7 @@ def _worst(by_fault: dict[str, float]) -> dict[str, float]:
     """Return the longest times without the names of the faults."""
     worst: dict[str, float] = {}
     for name, seconds in by_fault.items():
-        short = name.partition(" after ")[0].partition(" past ")[0]
+        short = name.partition(" after ")[0]
         worst[short] = max(worst.get(short, 0.0), seconds)
     return worst
 

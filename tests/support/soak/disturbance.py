@@ -13,6 +13,7 @@ from tests.support.soak.ground import SoakWorld
 BACK_S = 5.0  # from a fault's end until it is heard again
 NOTICED_S = 3.0
 _STUCK_S = 30.0  # until somebody notices that a part is stuck, and puts another in its place
+_SAME_STORY_S = 90.0  # a card that comes and goes is told of once
 _MOST_LINES = 3  # of the log for one fault of a card
 _SILENT = ("xrun",)  # names of faults that lose nothing
 _SLOW = ("stalled", "stuck")  # noticed by what fails to come
@@ -59,6 +60,7 @@ class Lane:
         kinds = FAULTS[part]
         self._kinds = [name for name in kinds if not only or any(each in name for each in only)]
         self._due: list[str] = []
+        self._told_s = -_SAME_STORY_S  # when the last fault was over
 
     async def live(self, until_s: float, *, faults: int, longest_s: float) -> None:
         """Have so many `faults` spread until then, each over by then; at least one of each kind when 0."""
@@ -106,7 +108,7 @@ class Lane:
         if "stuck" in name:
             began_s = world.loop.time()
             await self._hears_again(_STUCK_S)
-            world.promises.took(f"hears again past a {name}", world.loop.time() - began_s, _STUCK_S)
+            world.promises.took(f"another ear hears after {name}", world.loop.time() - began_s, _STUCK_S)
         elif for_s >= NOTICED_S and not any(each in name for each in (*_SILENT, *_SLOW)):
             noticed = await world.becomes(lambda: world.daemon.turn.muted or not world.hears, NOTICED_S)
             world.promises.check(noticed, f"{name}, and it says that it hears")
@@ -138,5 +140,7 @@ class Lane:
         most = _MOST_LINES + (5 if "loose" in name else 0)
         world.promises.check(count <= most, f"{name}: {count} lines in the log: {told[:6]}")
         is_lost = self._part == "microphone" and not any(each in name for each in (*_SILENT, *_SLOW))
-        if is_lost and for_s >= NOTICED_S and not world.daemon.turn.muted:
+        is_news = world.loop.time() - for_s - self._told_s > _SAME_STORY_S
+        self._told_s = world.loop.time()
+        if is_news and is_lost and for_s >= NOTICED_S and not world.daemon.turn.muted:
             world.promises.check(count > 0, f"{name} for {for_s:.0f} s, and not a line in the log")

@@ -150,6 +150,8 @@ async def _planned(world: SoakWorld, **switches: Any) -> AsyncIterator[None]:
     finally:
         for name, value in before.items():
             setattr(plan, name, value)
+        if "close_code" in switches:
+            world.agent.drop()  # or what waits for its time would close with no code at all
 
 
 def _server(**switches: Any) -> Fault:

@@ -267,7 +267,7 @@ class User:
             self._world.promises.check(changed, "a reload that was promised did not come")
 
     async def _reload_in_talk(self) -> None:
-        await self._talk("long")
+        await self._talk("weather")
         await self._reload()
         await self._ends()
 
