@@ -146,9 +146,8 @@ class AlsaCapture(_AlsaPcm):
         Raises:
             DeviceError: as `read`.
         """
-        content, card = self._take(periods), self._card
-        each = [decoded(content, card.encoding, card.channels, channel=n) for n in range(card.channels)]
-        return np.stack(each, axis=1).astype(np.float32)
+        content = self._take(periods)
+        return decoded(content, self._card.encoding, self._card.channels).astype(np.float32)
 
     def _take(self, periods: int) -> bytes:
         """Return the card's bytes of the next periods."""
@@ -243,7 +242,7 @@ class AlsaPlayback(_AlsaPcm):
         self._ask("stop", "drop")
 
     def delay_frames(self) -> int:
-        return self._held()
+        return 0 if self._is_closed else self._held()
 
     def _prepare(self) -> None:
         """Have the card ready for a first write: it is here that a card pulled out at rest is noticed."""
@@ -252,7 +251,7 @@ class AlsaPlayback(_AlsaPcm):
 
     def _held(self) -> int:
         """Return how many frames of ours the card holds; none once it ran dry."""
-        if not self._is_running or self._is_closed:
+        if not self._is_running:
             return 0
         free = int(self._ask("write to", "avail"))
         if free < 0 and free != _XRUN:

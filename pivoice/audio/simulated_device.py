@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from pivoice.audio import card_faults
+from pivoice.audio import card_faults, refusals
+from pivoice.audio.ports import Side
 from pivoice.clock import Clock
 from pivoice.config import AudioConfig
 from pivoice.errors import DeviceError
@@ -103,11 +104,10 @@ class Device:
 class Handle:
     """What both PCMs do alike."""
 
-    def __init__(self, device: Device, side: str, audio: AudioConfig, clock: Clock) -> None:
-        if refusal := _refusal(device):
+    def __init__(self, device: Device, side: Side, audio: AudioConfig, clock: Clock) -> None:
+        if refusal := _refusal(device, side):
             device.refused_s.append(clock.monotonic())
-            reason, advice = refusal
-            raise unusable(device.name, side, reason, advice)
+            raise refusal
         self._side = side
         self._clock = clock
         self.gone = threading.Event()
@@ -168,12 +168,12 @@ def unusable(name: str, side: str, reason: str, advice: str = "") -> DeviceError
     return DeviceError(name, doing=f"open {side}", reason=reason, advice=advice)
 
 
-def _refusal(device: Device) -> tuple[str, str] | None:
-    """Return why the device does not open now, and what to do; None when it does."""
+def _refusal(device: Device, side: Side) -> DeviceError | None:
+    """Return why the device does not open now; None when it does."""
     if not device.is_plugged:
-        return "No such device", "plug it in"
+        return unusable(device.name, side, "No such device", "plug it in")
     if device.broken_by:
-        return device.broken_by, "it is tried again"
+        return refusals.refused(device.name, side, device.broken_by)
     if device.in_use or device.is_busy:
-        return "Device or resource busy", "stop what else uses it"
+        return unusable(device.name, side, "Device or resource busy", "stop what else uses it")
     return None

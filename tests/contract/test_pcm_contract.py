@@ -2,132 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Literal, Protocol
-
 import numpy as np
 import pytest
 
-from pivoice.audio.pcm import Capture, Playback, Samples, open_capture, open_playback
-from pivoice.audio.simulated import microphone, speaker
-from pivoice.clock import Clock, SystemClock
+from pivoice.audio.pcm import Capture, Playback, open_capture, open_playback
 from pivoice.config import AudioConfig
 from pivoice.errors import DeviceError
-from tests.audio.fakes import StepClock, find, noise, write_wav
-from tests.support.bed import Bed
-
-RATE_HZ = 48000
-PERIOD = 960
-Which = Literal["mic", "speaker"]
-
-
-class Card(Protocol):
-    """A sound card with both ends in the test's hands."""
-
-    clock: Clock
-    audio: AudioConfig
-
-    def say(self, samples: Samples) -> None:
-        """Let the microphone hear this, soon."""
-
-    def heard(self, from_s: float, to_s: float) -> Samples:
-        """Return what sounded between two times."""
-
-    def unplug(self, which: Which) -> None: ...
-
-    def plug(self, which: Which) -> None: ...
-
-    def pass_time(self, seconds: float) -> None: ...
-
-
-class SimulatedCard:
-    def __init__(self, folder: Path) -> None:
-        self.clock = StepClock()
-        mic = f"simulated:{write_wav(folder / 'mic.wav', np.zeros(10, np.int16), RATE_HZ)}"
-        self.audio = AudioConfig(capture=mic, playback=f"simulated:{folder / 'speaker.wav'}")
-
-    def say(self, samples: Samples) -> None:
-        microphone(self.audio.capture).say(samples, at_s=self.clock.monotonic() + 0.1)
-
-    def heard(self, from_s: float, to_s: float) -> Samples:
-        device = speaker(self.audio.playback)
-        assert device.epoch_s is not None
-        return device.heard(
-            round((from_s - device.epoch_s) * RATE_HZ), round((to_s - device.epoch_s) * RATE_HZ)
-        )
-
-    def unplug(self, which: Which) -> None:
-        self._device(which).unplug()
-
-    def plug(self, which: Which) -> None:
-        self._device(which).replug()
-
-    def pass_time(self, seconds: float) -> None:
-        self.clock.pass_time(seconds)
-
-    def _device(self, which: Which) -> object:
-        return microphone(self.audio.capture) if which == "mic" else speaker(self.audio.playback)
-
-
-class AlsaCard:
-    def __init__(self, bed: Bed) -> None:
-        self.clock = SystemClock()
-        self.audio = AudioConfig(capture="bed_mic", playback="bed_speaker")
-        self._bed = bed
-
-    def say(self, samples: Samples) -> None:
-        self._bed.say(samples)
-
-    def heard(self, from_s: float, to_s: float) -> Samples:
-        return self._bed.heard(from_s, to_s)
-
-    def unplug(self, which: Which) -> None:
-        self._bed.unplug(which)
-
-    def plug(self, which: Which) -> None:
-        self._bed.plug(which)
-
-    def pass_time(self, seconds: float) -> None:
-        threading.Event().wait(seconds)
-
-
-@pytest.fixture(params=["simulated", "alsa"])
-def card(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Card]:
-    if request.param == "simulated":
-        yield SimulatedCard(tmp_path)
-    else:
-        with Bed() as bed:
-            yield AlsaCard(bed)
-
-
-@pytest.fixture
-def ear(card: Card) -> Iterator[Capture]:
-    pcm = open_capture(card.audio.capture, card.audio, card.clock)
-    yield pcm
-    pcm.close()
-
-
-@pytest.fixture
-def mouth(card: Card) -> Iterator[Playback]:
-    pcm = open_playback(card.audio.playback, card.audio, card.clock)
-    yield pcm
-    pcm.close()
-
-
-def play(pcm: Playback, samples: Samples) -> None:
-    """Play whole periods as the playback thread does."""
-    size = pcm.format.period_frames
-    assert len(samples) % size == 0
-    for start in range(0, len(samples), size):
-        pcm.wait()
-        pcm.write(samples[start : start + size])
-
-
-def settle(card: Card, pcm: Playback) -> None:
-    """Let everything written sound, and no more."""
-    card.pass_time(pcm.delay_frames() / pcm.format.rate_hz)
+from tests.audio.fakes import find, noise
+from tests.support.pcm_cards import PERIOD, RATE_HZ, Card, play, settle
 
 
 def test_a_card_opens_at_its_rate_with_the_period_that_was_asked_for(ear: Capture, mouth: Playback):
