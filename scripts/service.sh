@@ -141,7 +141,10 @@ install_program() {
 }
 
 discard_unfinished() {
-    [ -z "$fresh" ] || [ "$(readlink -f "$program")" = "$fresh" ] || rm -rf "$fresh"
+    if [ -n "$fresh" ] && [ "$(readlink -f "$program")" != "$fresh" ]; then
+        pkill -P $$ 2> /dev/null || true # what was stopped by a signal may still be writing there
+        rm -rf "$fresh"
+    fi
 }
 
 # From a copy, so that building leaves nothing of root's in the checkout.
