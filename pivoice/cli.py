@@ -237,8 +237,7 @@ def _doctor(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.ERROR, format="%(message)s")  # the findings say the rest
     from pivoice.checks import software
 
-    if lacks := software.first_look():  # the doctor itself cannot be loaded without them
-        print(*lacks, sep="\n")
+    if software.refused(as_json=options.json):  # without some packages the doctor itself cannot be loaded
         return 1
     from pivoice import config, doctor
 

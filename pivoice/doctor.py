@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -69,7 +69,7 @@ CHECKS = (
     Check("key", key.key),
     Check("clock", network.clock),
     Check("DNS", network.names, needs=("agent.url", "agent.token_url"), is_outward=True),
-    Check("TLS", network.tls, needs=("DNS", "clock"), is_outward=True),
+    Check("TLS", network.tls, needs=("agent.url", "DNS", "clock"), is_outward=True),
     Check(
         "session", talk.session, needs=("agent.", "key", "TLS"), limit_s=10.0, is_outward=True, is_costly=True
     ),
@@ -106,21 +106,22 @@ def examine(
 
     `with_echo`: play and record, too. `within`: how a check is bounded; None: by a thread, in real time.
     """
-    failed = {fault.key for fault in patient.faults}
+    obstacles = {fault.key: f"{fault.key or 'the configuration'} is at fault" for fault in patient.faults}
     bounded = within or _in_a_thread
     left_s = ALL_S
     for check in CHECKS:
         if (check.is_loud and not with_echo) or (check.is_outward and offline):
             continue
-        if missing := _lacking(check, failed):
-            yield Finding(check.name, "warn", f"not looked at: {missing} failed")
+        if obstacle := _obstacle(check, obstacles):
+            obstacles.setdefault(check.name, obstacle)
+            yield Finding(check.name, "warn", f"not looked at: {obstacle}")
             continue
         is_whole = check.is_loud or check.is_costly
         limit_s = check.limit_s if is_whole else min(check.limit_s, max(_LEAST_S, left_s))
         began_s = patient.clock.monotonic()
         for finding in _looked(patient, check, bounded, limit_s):
             if finding.verdict == "fail":
-                failed |= {finding.check, check.name}
+                obstacles |= dict.fromkeys((finding.check, check.name), f"{finding.check} failed")
             yield _presentable(finding, patient)
         left_s -= 0.0 if check.is_loud else patient.clock.monotonic() - began_s
 
@@ -146,12 +147,14 @@ def _admitted(path: str) -> Patient:
         return Patient(path, config.salvaged(path), SystemClock(), faults=error.faults)
 
 
-def _lacking(check: Check, failed: Iterable[str]) -> str:
-    """Return what failed of all that `check` stands on; "" where nothing did."""
+def _obstacle(check: Check, obstacles: Mapping[str, str]) -> str:
+    """Return what keeps `check` from being looked at, of all that went wrong; "" for nothing."""
     for need in check.needs:
-        for name in sorted(failed):
-            if name == need or (need.endswith(".") and name.startswith(need)):
-                return name
+        for name, obstacle in obstacles.items():
+            is_section = need.endswith(".") and name.startswith(need)
+            is_unread = not name and "." in need  # the file as a whole: no setting of it is known
+            if name == need or is_section or is_unread:
+                return obstacle
     return ""
 
 

@@ -39,7 +39,10 @@ def key(patient: Patient) -> Iterator[Finding]:
         return
     except ConfigError as error:
         for fault in error.faults:
-            yield Finding("key", "fail", fault.problem, _GIVE)
+            text, _, todo = fault.problem.partition("; ")
+            yield Finding(
+                "key", "fail", text, todo if "install" in todo else f"{todo or 'mend it'}; or: {_GIVE}"
+            )
         return
     yield from _found_outside(patient)
 

@@ -25,17 +25,18 @@ _RESTART = f"sudo systemctl restart {SERVICE}"
 def daemon(patient: Patient) -> Iterator[Finding]:
     """Whether one of ours is there, which is then asked and not disturbed."""
     place = patient.config.control.socket
+    patient.daemon = "silent"  # whatever goes wrong from here on, its cards are not ours to open
     try:
         answer = control.request(place, {"command": "status"}, timeout_s=ANSWER_S)
     except PivoiceError as error:
         yield from _unanswered(patient, error)
         return
-    if "status" not in answer:
-        patient.daemon, patient.why_silent = "silent", str(answer.get("error", "it answers something else"))
-        yield Finding("daemon", "fail", f"what answers at {place}: {patient.why_silent}", _RESTART)
+    if "state" not in answer:
+        said = str(answer.get("error", "something else than its state"))
+        yield Finding("daemon", "fail", f"what answers at {place} says: {said}", _RESTART)
         return
-    patient.daemon, patient.status = "answers", dict(answer["status"])
-    state, version = patient.status.get("state", "unknown"), patient.status.get("version", __version__)
+    patient.daemon, patient.status = "answers", answer
+    state, version = answer["state"], answer.get("version", __version__)
     if version != __version__:
         text = f"pivoice {version} runs, and {__version__} is installed"
         yield Finding("daemon", "warn", text, _RESTART)
@@ -67,13 +68,13 @@ def _unanswered(patient: Patient, error: PivoiceError) -> Iterator[Finding]:
         if patient.is_active:
             text = f"the service runs, and nobody listens at {place}"
             yield Finding("daemon", "fail", text, f"{_RESTART}; if it stays so: {_JOURNAL}")
+        patient.daemon = "absent"
         return
     if isinstance(cause, PermissionError):
-        patient.daemon, patient.why_silent = "closed", "it answers root and its own group alone"
+        patient.daemon = "closed"
         text = f"pivoice runs, and {place} is not open to this user: nothing of it was looked at"
         yield Finding("daemon", "warn", text, "sudo pivoice doctor")
         return
-    patient.daemon, patient.why_silent = "silent", str(error)
     text = f"pivoice is there and does not answer within {ANSWER_S:g} s"
     yield Finding("daemon", "fail", text, f"{_RESTART}; before, for a report: {_JOURNAL}")
 

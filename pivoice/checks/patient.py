@@ -49,8 +49,6 @@ class Patient:
     daemon: Daemon = "absent"
     status: Mapping[str, Any] = field(default_factory=dict)
     """What the daemon said of itself."""
-    why_silent: str = ""
-    """Why it did not."""
     absent: set[str] = field(default_factory=set)
     """"microphone", "speaker": the card that is configured for it is not there."""
     key: str = field(default="", repr=False)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import json
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from pivoice.checks.machine import Machine
@@ -50,8 +52,18 @@ PACKAGES = (
 )
 
 
+def refused(*, as_json: bool) -> bool:
+    """Print what keeps even the doctor from its work, and return whether there is anything of the kind."""
+    findings = first_look()
+    if as_json and findings:
+        print(json.dumps({"ok": False, "findings": [asdict(each) for each in findings]}, indent=2))
+    elif findings:
+        print(*findings, sep="\n")
+    return bool(findings)
+
+
 def first_look() -> list[Finding]:
-    """Return what keeps even the doctor from its work; mostly nothing."""
+    """Return each package without which the doctor itself cannot be loaded, and that cannot be loaded."""
     return [
         Finding("packages", "fail", problem, INSTALL)
         for package in PACKAGES

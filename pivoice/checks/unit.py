@@ -73,7 +73,7 @@ def _watchdog_kills(patient: Patient) -> int:
 def _last_words(patient: Patient) -> str:
     """Return the service's last error, as the journal has it."""
     said = patient.machine.run(
-        "journalctl", "-u", SERVICE, "-b", "-p", "err", "-n", "1", "-o", "cat", "--no-pager", "_COMM=pivoice"
+        "journalctl", "-u", SERVICE, "-b", "-p", "err", "-n", "1", "-o", "cat", "--no-pager", "-t", "pivoice"
     )
     lines = said.text.strip().splitlines() if said.is_well else []
     return f'; its last error: "{lines[-1][:_LONGEST]}"' if lines else ""

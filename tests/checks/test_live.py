@@ -28,7 +28,7 @@ def daemon(
     """Have the product's own socket answer as a daemon that hears `levels`: rms, peak, clipped."""
     loop = asyncio.new_event_loop()
     answer = {**STATUS, "capture": CAPTURE, **status}
-    served = control.Control(str(place), {"status": lambda _: {"status": answer}})
+    served = control.Control(str(place), {"status": lambda _: answer})
 
     def tell(watchers: int) -> None:
         if watchers and levels:

@@ -44,15 +44,12 @@ def test_what_stands_on_something_that_failed_is_named_and_not_looked_at(
         monkeypatch,
         Check("DNS", says("DNS", "fail")),
         Check("TLS", says("TLS", "fail"), needs=("DNS",)),
+        Check("session", says("session"), needs=("TLS",)),
         Check("power", says("power")),
     )
 
-    assert [(each.check, each.verdict) for each in found] == [
-        ("DNS", "fail"),
-        ("TLS", "warn"),
-        ("power", "ok"),
-    ]
-    assert found[1].text == "not looked at: DNS failed"
+    assert [each.verdict for each in found] == ["fail", "warn", "warn", "ok"]
+    assert found[1].text == found[2].text == "not looked at: DNS failed"
 
 
 def test_a_check_that_rests_on_a_faulty_setting_is_not_looked_at(pi: FakePi, monkeypatch: pytest.MonkeyPatch):
@@ -62,7 +59,18 @@ def test_a_check_that_rests_on_a_faulty_setting_is_not_looked_at(pi: FakePi, mon
 
     (found,) = examine(patient, with_echo=False)
 
-    assert found.text == "not looked at: panel.led_pin failed"
+    assert found.text == "not looked at: panel.led_pin is at fault"
+
+
+def test_of_a_file_that_cannot_be_read_no_setting_is_believed(pi: FakePi, monkeypatch: pytest.MonkeyPatch):
+    checks = (Check("microphone", says("microphone"), needs=("audio.",)), Check("power", says("power")))
+    monkeypatch.setattr(doctor, "CHECKS", checks)
+    patient = pi.patient()
+    patient.faults = (Fault("", "is not TOML"),)
+
+    found = list(examine(patient, with_echo=False))
+
+    assert [each.text for each in found] == ["not looked at: the configuration is at fault", ""]
 
 
 def test_a_check_that_breaks_is_a_finding_and_the_next_is_looked_at(
@@ -110,7 +118,7 @@ def test_all_of_them_together_are_bounded(pi: FakePi, monkeypatch: pytest.Monkey
     monkeypatch.setattr(doctor, "CHECKS", CHECKS)
     patient = pi.patient()
     monkeypatch.setattr(patient.clock, "monotonic", lambda: now_s[0])
-    monkeypatch.setattr(doctor, "_lacking", lambda *_: "")
+    monkeypatch.setattr(doctor, "_obstacle", lambda *_: "")
 
     list(examine(patient, with_echo=False, within=within))
 

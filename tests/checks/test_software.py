@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import json
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -83,6 +87,24 @@ def test_a_package_that_does_not_load_is_told_with_why(pi: FakePi, monkeypatch: 
     bad = next(each for each in software.packages(pi.patient()) if "pyalsaaudio" in each.text)
 
     assert bad.verdict == "fail" and "libasound.so.2" in bad.text
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_without_what_it_is_made_of_the_doctor_says_so_itself(tmp_path: Path, as_json: bool):
+    (tmp_path / "msgspec.py").write_text('raise ImportError("libgone.so.1: cannot open shared object file")')
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pivoice", "doctor", *(["--json"] if as_json else [])],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+
+    assert done.returncode == 1 and not done.stderr and "libgone.so.1" in done.stdout
+    if as_json:
+        told = json.loads(done.stdout)
+        assert not told["ok"] and told["findings"][0]["check"] == "packages"
 
 
 def test_a_32_bit_system_is_refused(pi: FakePi):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pivoice.audio import card_faults
 from pivoice.checks import sound
 from tests.checks.pi import FakePi, only, told
 from tests.support.bed import Bed, Card
@@ -78,13 +79,14 @@ def test_a_microphone_that_clips_is_told(pi: FakePi, bed: Bed):
     assert found.verdict == "warn" and "it clips" in found.text
 
 
-def test_cards_whose_clock_stands_still_are_told(pi: FakePi, bed: Bed):
+def test_cards_whose_clock_stands_still_are_told(pi: FakePi, bed: Bed, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(card_faults, "STUCK_S", 0.5)
     bed.stall()
 
     for look in (sound.microphone, sound.speaker):
         found = only(look, pi.patient(BED))
 
-        assert found.verdict == "fail" and "for 2 s" in found.text and found.next
+        assert found.verdict == "fail" and "for 0.5 s" in found.text and found.next
     assert not bed.is_open("mic") and not bed.is_open("speaker")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +12,9 @@ from datetime import date
 from typing import Any
 
 import pytest
+from websockets.sync.server import ServerConnection, serve
 
+from pivoice.agent.parting import end_session
 from pivoice.agent.simulated import Plan, SimulatedAgent, Turn
 from pivoice.checks import talk
 from pivoice.checks.patient import Patient
@@ -126,6 +130,7 @@ def test_a_voice_that_is_not_known_is_no_more_than_a_warning(pi: FakePi):
 
 
 def test_an_end_that_is_not_confirmed_is_told_as_money(pi: FakePi, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(talk, "end_session", functools.partial(end_session, within_s=0.2))
     with agent(ignores_end=True) as made:
         found = only(talk.session, facing(pi, made))
 
@@ -164,6 +169,25 @@ def test_a_day_whose_minutes_are_used_up_costs_no_second_more(pi: FakePi):
         assert not made.sessions
     for found in (by_word, by_book):
         assert found.verdict == "warn" and "the day's minutes are used up" in found.text
+
+
+def test_a_server_that_echoes_the_key_as_it_refuses_is_not_quoted(pi: FakePi):
+    def refuse(connection: ServerConnection) -> None:
+        connection.recv()
+        assert connection.request is not None
+        echo = str(connection.request.headers["Authorization"])
+        connection.send(json.dumps({"type": "session.error", "code": "invalid_value", "message": echo}))
+        connection.close(1008, echo)
+
+    with serve(refuse, "127.0.0.1", 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        patient = pi.patient(f'[agent]\nurl = "ws://127.0.0.1:{server.socket.getsockname()[1]}/"')
+        patient.key = KEY
+
+        found = only(talk.session, patient)
+        server.shutdown()
+
+    assert found.verdict == "fail" and "[secret]" in found.text and KEY not in str(found)
 
 
 def test_an_interruption_ends_the_session_first(pi: FakePi, monkeypatch: pytest.MonkeyPatch):
