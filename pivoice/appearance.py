@@ -1,26 +1,48 @@
 """What the device looks like from outside: its light, its status line, what `ctl` tells of it.
 
-Event loop only. Stores nothing but whether the device is starting: all else is read off the turn machine and
-the ears whenever somebody looks.
+Event loop only. Stores nothing but what the threads of the cards told last: all else is read off the turn
+machine and the ears whenever somebody looks.
 """
 
 from __future__ import annotations
 
-from pivoice.audio.capture import Ears
 from pivoice.config import Config
 from pivoice.panel.patterns import Pattern, pattern_for
+from pivoice.sound import Sound
+from pivoice.turn import events
 from pivoice.turn.machine import Link, State, Turn
 
 
 class Appearance:
     """See the module."""
 
-    def __init__(self, config: Config, turn: Turn, ears: Ears) -> None:
+    def __init__(self, config: Config, turn: Turn, sound: Sound) -> None:
         self._config = config
         self._turn = turn
-        self._ears = ears
+        self._sound = sound
         self.is_starting = True
-        """Until the microphone is found, or lost; the daemon writes it."""
+        """Until the microphone is found, or lost."""
+        self.faults: dict[str, str] = {}
+        """What keeps microphone or speaker from working now, in a sentence."""
+
+    def note(self, event: events.Event) -> dict[str, object] | None:
+        """Keep in mind what is wrong with the cards; return what watchers should be told, if anything."""
+        match event:
+            case events.CaptureLost(fault) | events.PlaybackLost(fault):
+                pass
+            case events.CaptureFound() | events.PlaybackFound():
+                fault = ""
+            case _:
+                return None
+        is_ear = isinstance(event, events.CaptureLost | events.CaptureFound)
+        part = "microphone" if is_ear else "speaker"
+        self.is_starting &= not is_ear
+        before = self.faults.pop(part, "")
+        if fault:
+            self.faults[part] = fault
+        if fault == before:
+            return None
+        return {"part": part, "state": "lost" if fault else "found", "reason": fault or before}
 
     @property
     def light(self) -> Pattern:
@@ -39,7 +61,7 @@ class Appearance:
     @property
     def hears(self) -> bool:
         """Whether the microphone is open and heard."""
-        return self._ears.is_open and not self.conditions & {"starting", "no_microphone"}
+        return self._sound.ears.is_open and not self.conditions & {"starting", "no_microphone"}
 
     def outline(self) -> dict[str, object]:
         """Return who has the floor and what the light shows: `ctl watch` tells it at every change."""
@@ -62,5 +84,5 @@ class Appearance:
         if self.is_starting:
             return f"opening the microphone {self._config.audio.capture!r}"
         if turn.state is State.IDLE:
-            return f"hears; waiting for {self._ears.listens_for}"
+            return f"hears; waiting for {self._sound.ears.listens_for}"
         return f"in a conversation: {turn.state.value}"

@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seconds", type=_whole(1, 60), default=5, help="how long --listen listens (default: 5)"
     )
     devices.add_argument("--json", action="store_true", help="print one JSON object")
+    devices.add_argument("pcm", nargs="*", metavar="PCM", help="with --listen: these PCMs instead of every card")
     verb("monitor", _monitor, "Watch the running daemon: state, light, levels, wake scores, what is said.")
     doctor = verb(
         "doctor",
@@ -162,7 +163,7 @@ def _run(options: argparse.Namespace) -> int:
     signal.signal(
         signal.SIGHUP, signal.SIG_IGN
     )  # what it asks for is being done: the file is about to be read
-    from pivoice import config, service
+    from pivoice import config, journal, service
 
     service.limit_threads()  # before numpy comes in: its threads would spin for nothing
     sys.setswitchinterval(0.001)  # an audio thread waits at most 1 ms for the loop, not 5
@@ -170,7 +171,8 @@ def _run(options: argparse.Namespace) -> int:
 
     path = config.find_path(options.config)
     settings = config.load(path)
-    service.set_up_logging(settings.log.level)
+    journal.set_up(settings.log.level)
+    journal.tell_of_crashes()
     logger = logging.getLogger("pivoice")
     if not Path(path).exists():
         logger.warning("no configuration at %s: every setting has its default", path)

@@ -6,16 +6,18 @@ Event loop only. Decides nothing: most commands are an event for the turn machin
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from pivoice import __version__, config
 from pivoice.agent.settings import MUTABLE
 from pivoice.audio.stage import TAP
 from pivoice.errors import PivoiceError
+from pivoice.metrics import Family, Readings
 from pivoice.turn import events
 from pivoice.turn.states import Link
 
@@ -35,7 +37,7 @@ ARGUMENTS = {"say": ["text"], "set": ["setting", "value"]}
 _ECHO_COUNTERS = ("slips", "underruns", "breaks", "gate_openings", "onsets")
 
 
-def commands_for(daemon: Daemon) -> dict[str, Callable[[Line], Line]]:
+def commands_for(daemon: Daemon) -> dict[str, Callable[[Line], Line | Awaitable[Line]]]:
     """Return the commands by name."""
 
     def posting(event: events.Event) -> Callable[[Line], Line]:
@@ -47,7 +49,7 @@ def commands_for(daemon: Daemon) -> dict[str, Callable[[Line], Line]]:
 
     return {
         "status": lambda _: status(daemon),
-        "metrics": lambda _: metrics(daemon),
+        "metrics": lambda _: _metrics(daemon),
         "wake": posting(events.WakeAsked()),
         "stop": posting(events.StopAsked()),
         "hush": posting(events.HushAsked()),
@@ -67,6 +69,11 @@ def status(daemon: Daemon) -> Line:
         "wake": daemon.ears.listens_for,
         **_echo(daemon),
         "session": daemon.session.status(),
+        **daemon.sound.cards(),
+        "faults": dict(daemon.seen.faults),
+        "restarts": {part: daemon.lasting.restarts[part] for part in ("capture", "playback", "loop")},
+        "uptime_s": daemon.uptime_s,
+        "reload": daemon.next_settings,
         "status": daemon.seen.sentence(),
     }
 
@@ -82,10 +89,25 @@ def _echo(daemon: Daemon) -> Line:
     return line
 
 
-def metrics(daemon: Daemon) -> Line:
-    """Return what `pivoice ctl metrics` prints: counters since the start, and latencies in ms."""
+async def _metrics(daemon: Daemon) -> Line:
+    """Return what `pivoice ctl metrics` prints, and the same counters for programs that like JSON better."""
+    chronicle, found = daemon.chronicle, readings(daemon)
+    families = chronicle.metrics.families(found, time_s=asyncio.get_running_loop().time())
+    text = await asyncio.to_thread(_exposed, families)  # on a small board its library loads for a while
+    totals = chronicle.metrics.totals(found)
+    return {"text": text, "counters": {**totals, "latencies_ms": chronicle.latencies.summary()}}
+
+
+def _exposed(families: list[Family]) -> str:
+    from pivoice.exposition import text_of
+
+    return text_of(families)
+
+
+def readings(daemon: Daemon) -> Readings:
+    """Return what the parts of `daemon` have counted since it began, and what is so now."""
     canceller = daemon.ears.echo_status or {}
-    return {
+    counters = {
         "capture_xruns": daemon.ears.xruns,
         "wake": daemon.ears.wake_counts,
         "playback_xruns": daemon.mouth.xruns,
@@ -95,8 +117,8 @@ def metrics(daemon: Daemon) -> Line:
         "echo": {name: canceller[name] for name in _ECHO_COUNTERS if name in canceller},
         "says_lost": daemon.turn.says_lost,
         "ignored_events": dict(daemon.turn.ignored),
-        "latencies_ms": daemon.latencies.summary(),
     }
+    return Readings(counters, status(daemon))
 
 
 def _say(daemon: Daemon, request: Line) -> Line:

@@ -1,6 +1,6 @@
 """`pivoice ctl`: the callers' side of the control socket, for people and for scripts.
 
-A process of its own. Knows of two commands more than their names: `watch` and `reload`.
+A process of its own. Knows of three commands more than their names: `watch`, `reload` and `metrics`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ def run(options: argparse.Namespace) -> int:
     if "error" in answer:
         print(f"pivoice: {answer['error']}", file=sys.stderr)
         return 1
-    print(json.dumps(answer, indent=2))
+    if options.command == "metrics":
+        print(answer["text"], end="")  # the counters alone are in the answer as JSON, too
+    else:
+        print(json.dumps(answer, indent=2))
     return 0
 
 
@@ -84,7 +87,7 @@ def _reload(socket: str) -> dict[str, object]:
         raise PivoiceError(
             f"{error}\nif control.socket itself was changed: systemctl kill --signal=HUP pivoice"
         ) from error
-    if "error" in answer:
+    if "error" in answer or "waits" in answer:
         return answer
     for _ in watching:
         pass  # until the daemon as it was has hung up

@@ -12,26 +12,25 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import date
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 from pivoice import __version__, service
 from pivoice.agent.session import Session
+from pivoice.agent.settings import MUTABLE
 from pivoice.appearance import Appearance
-from pivoice.audio.buffers import SpokenRing, Uplink
 from pivoice.audio.capture import Ears
-from pivoice.audio.gate import HalfDuplexGate
 from pivoice.audio.playback import Mouth
-from pivoice.audio.reference import Reference
-from pivoice.audio.stage import STAGES, open_stage
 from pivoice.audio.wake_ear import Listening
 from pivoice.clock import Clock, SystemClock
-from pivoice.commands import ARGUMENTS, commands_for
+from pivoice.commands import ARGUMENTS, commands_for, readings
 from pivoice.config import Config, changed
 from pivoice.control import Command, Control
-from pivoice.fitting import choose_echo, deadlines, open_listening
-from pivoice.latency import Latencies
+from pivoice.fitting import deadlines, open_listening
+from pivoice.lasting import Lasting
 from pivoice.panel.panel import NoPanel, Panel, open_panel
+from pivoice.sound import Sound
+from pivoice.tool_runs import ToolRuns
 from pivoice.tools.builtin import end_conversation_tool, get_time_tool
 from pivoice.tools.registry import Registry
 from pivoice.turn import actions, events
@@ -39,8 +38,7 @@ from pivoice.turn.machine import State, Turn
 
 logger = logging.getLogger(__name__)
 
-# Between the threads: how long the event loop may stand still. What waits for a link waits in the agent room.
-UPLINK_S = 6.0
+REST_S = 1.0  # the earcon that ends a conversation, and a bit
 STOP_S = 2.4  # all of stopping; systemd and the user are promised 3 s
 
 
@@ -61,29 +59,24 @@ class Daemon:
         listening: Listening | None = None,
         ledger: Path | None = None,
         is_muted: bool = False,
+        lasting: Lasting | None = None,
         commands: Mapping[str, Command] | None = None,
     ) -> None:
         """`listening`: see `open_listening`, which is called without. `ledger`: None keeps it in memory.
-        `commands`: more of them for the control socket."""
+        `lasting`: of the daemon before. `commands`: more of them for the control socket."""
         self.config = config
         self._clock = clock or SystemClock()
-        self.echo = choose_echo(config)
-        self.turn = Turn(deadlines(config), half_duplex=self.echo.mode == "half_duplex")
-        spoken = SpokenRing()
-        gate = None if self.echo.mode == "none" else HalfDuplexGate()
-        reference = Reference() if self.echo.mode in STAGES else None
-        doors: dict[str, Any] = {"clock": self._clock, "post": self.post, "report": self.report}
-        room = {**doors, "spoken": spoken, "gate": gate}
-        self.uplink = Uplink(capacity_s=UPLINK_S + config.wake.preroll_ms / 1000)
-        self.ears = Ears(
-            audio=config.audio,
-            preroll_ms=config.wake.preroll_ms,
-            listening=listening or open_listening(config, {}),
-            uplink=self.uplink,
-            echo=open_stage(self.echo.mode, reference, gate) if reference and gate else None,
-            **room,
+        self.lasting = lasting or Lasting()
+        self.sound = Sound(
+            config,
+            listening or open_listening(config, {}),
+            clock=self._clock,
+            post=self.post,
+            report=self.report,
+            replaced=self._replaced,
         )
-        self.mouth = Mouth(audio=config.audio, reference=reference, **room)
+        self.echo, self.uplink = self.sound.echo, self.sound.uplink
+        self.turn = Turn(deadlines(config), half_duplex=self.echo.mode == "half_duplex")
         self.tools = Registry(
             [get_time_tool(), end_conversation_tool(self._say_goodbye)], timeout_s=config.tools.timeout_s
         )
@@ -94,29 +87,32 @@ class Daemon:
             uplink=self.uplink,
             post=self.post,
             report=self.report,
-            play=self.mouth.play,
-            end_reply=self.mouth.end,
+            play=lambda reply, samples: self.mouth.play(reply, samples),
+            end_reply=lambda reply: self.mouth.end(reply),
             today=today,
             ledger=ledger,
+            memory=self.lasting.memory,
         )
         everything = {**commands_for(self), **(commands or {})}
         self.control = Control(config.control.socket, everything, arguments=ARGUMENTS)
-        self.control.on_watchers = self._watched
-        self.seen = Appearance(config, self.turn, self.ears)
-        self.latencies = Latencies()
+        self.control.on_watchers = self.sound.watched
+        self.seen = Appearance(config, self.turn, self.sound)
+        self.chronicle = self.lasting.chronicle
         self._inbox: deque[events.Event] = deque()
         self._is_stepping = False
         self._is_closing = False
         self._starts_muted = is_muted
         self._stopping = asyncio.Event()
+        self._rest = asyncio.Event()  # nobody has had the floor since it was cleared
         self._failure: BaseException | None = None
         self.panel: Panel = NoPanel(config.panel, post=self.post, on_long_press=self._toggle_mute)
         self._watchdog: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._armed_serial = -1
-        self._running_tools: set[asyncio.Task[None]] = set()
+        self._tool_runs = ToolRuns(self.tools, self.post)
         self._shown: tuple[object, ...] = ()
-        self._turns = 0
+        self.next_settings = ""
+        """What is known of settings that are still to come."""
         self._obstacle = ""
         """Why the last attempt to connect came to nothing."""
 
@@ -130,6 +126,8 @@ class Daemon:
         """
         self._loop = asyncio.get_running_loop()
         self._thread_id = threading.get_ident()
+        if self.lasting.since_s is None:
+            self.lasting.since_s = self._loop.time()
         try:
             await self._open()
             await self._stopping.wait()
@@ -142,16 +140,33 @@ class Daemon:
         """Ask `run` to end. Loop only."""
         self._stopping.set()
 
+    @property
+    def uptime_s(self) -> float:
+        """Seconds since the first daemon of this process began."""
+        since_s = self.lasting.since_s
+        return 0.0 if since_s is None else round(self._loop.time() - since_s, 1)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Nobody has the floor."""
+        return self.turn.state is State.IDLE
+
+    async def at_rest(self) -> None:
+        """Return once nobody has the floor, and the sound that told so was played."""
+        while not self.is_at_rest:
+            self._rest.clear()
+            await self._rest.wait()
+            await asyncio.sleep(REST_S)
+
     async def _open(self) -> None:
         await self.control.start()
         self.panel = open_panel(self.config.panel, post=self.post, on_long_press=self._toggle_mute)
-        self._watchdog = asyncio.create_task(service.feed_watchdog(self._sign_of_life), name="watchdog")
+        self._watchdog = asyncio.create_task(self.sound.watch().run(), name="watchdog")
         self._watchdog.add_done_callback(self._watchdog_ended)
         self.session.start()
         if self._starts_muted:
             self.post(events.MuteChanged(on=True))
-        self.mouth.start()
-        self.ears.start()
+        self.sound.start()
         self._show()
         service.notify_ready()
         logger.info("pivoice %s: wake %s", __version__, self.ears.listens_for)
@@ -162,15 +177,16 @@ class Daemon:
         """Silence first, then the session, which costs money, and the cards, then the rest; bounded."""
         self._is_closing = True
         try:
-            self.mouth.stop()
-            self.ears.stop()
-            for task in (self._watchdog, *self._running_tools):
-                if task:
-                    task.cancel()
+            self.sound.stop()
+            self._tool_runs.cancel()
+            if self._watchdog:
+                self._watchdog.cancel()
             if self._deadline:
                 self._deadline.cancel()
         finally:
             await asyncio.gather(self._end_session(), self._let_threads_end())
+        for told in self.chronicle.close(readings(self)):
+            self.control.publish(told)
         await self.control.close()
         self.panel.close()
         logger.info("stopped")
@@ -185,9 +201,26 @@ class Daemon:
     async def _let_threads_end(self) -> None:
         """Wait until both cards are closed; a card that hangs is left to the end of the process."""
         for _ in range(round(STOP_S / 0.01)):
-            if not (self.mouth.is_running or self.ears.is_running):
+            if not self.sound.is_running:
                 break
             await asyncio.sleep(0.01)
+
+    # --- sound ---
+
+    @property
+    def ears(self) -> Ears:
+        """The ears in charge."""
+        return self.sound.ears
+
+    @property
+    def mouth(self) -> Mouth:
+        """The mouth in charge."""
+        return self.sound.mouth
+
+    def _replaced(self, part: str, reason: str) -> None:
+        logger.error("%s; another takes its place", reason)
+        self.lasting.restarts[part] += 1
+        self._observe("restart", {"part": part})
 
     # --- doors ---
 
@@ -215,9 +248,8 @@ class Daemon:
         line = {"event": kind, "time_s": round(self._loop.time(), 4), **facts}
         if kind == "session":
             self._obstacle = str(facts.get("reason", self._obstacle))
-        for latency in self.latencies.observe(line):
-            self.control.publish({"event": "latency", "time_s": line["time_s"], **latency})
-        self.control.publish(line)
+        for each in (*self.chronicle.observe(line), line):
+            self.control.publish(each)
 
     # --- the machine ---
 
@@ -249,8 +281,8 @@ class Daemon:
             self._fail(error)
 
     def _step(self, event: events.Event) -> None:
-        if isinstance(event, events.CaptureFound | events.CaptureLost):
-            self.seen.is_starting = False
+        if fault := self.seen.note(event):
+            self._observe("fault", fault)
         before, could_connect = self.turn.state, "no_network" not in self.turn.conditions
         waited_s = self.turn.deadline_s
         for action in self.turn.step(event):
@@ -263,10 +295,10 @@ class Daemon:
         self.ears.set_muted(not self.turn.wants_microphone)
         self.mouth.set_ducked(self.turn.is_ducked)
         self._arm_deadline()
+        if self.is_at_rest:
+            self._rest.set()
         if self.turn.state is not before:
-            self._turns += before is State.IDLE
-            cause = type(event).__name__
-            logger.info("turn %d: %s -> %s (%s)", self._turns, before.value, self.turn.state.value, cause)
+            logger.debug("= %s -> %s (%s)", before.value, self.turn.state.value, type(event).__name__)
         self._note(event)
         if (
             could_connect
@@ -294,10 +326,9 @@ class Daemon:
             case actions.OpenUplink(position, preroll):
                 self.ears.open_uplink(position, preroll)
             case actions.RunTool():
-                self._run_tool(action)
+                self._tool_runs.start(action)
             case actions.CancelTools():
-                for task in self._running_tools:
-                    task.cancel()
+                self._tool_runs.cancel()
                 self.session.cancel_tools()
             case actions.SendToolResult(call_id, result, is_error):
                 self.session.send_tool_result(call_id, result, is_error)
@@ -322,8 +353,6 @@ class Daemon:
     def _note(self, event: events.Event) -> None:
         """Say in the log what somebody must act on, or will look for."""
         match event:
-            case events.WakeHeard(model, score):
-                logger.info('wake word "%s" (%.2f)', model, score)
             case events.SessionLost(_, reason, ""):
                 logger.info("the conversation is over: %s", reason)
             case events.SessionLost(_, reason, "cap"):
@@ -332,17 +361,6 @@ class Daemon:
                 logger.error("no conversation: %s", reason)
             case events.MuteChanged(on):
                 logger.info("muted" if on else "unmuted")
-
-    # --- tools ---
-
-    def _run_tool(self, call: actions.RunTool) -> None:
-        async def run() -> None:
-            answer = await self.tools.run(call.name, call.arguments)
-            self.post(events.ToolFinished(call.session, call.call_id, answer.text, answer.is_error))
-
-        task = asyncio.create_task(run(), name=f"tool {call.name}")
-        self._running_tools.add(task)
-        task.add_done_callback(self._running_tools.discard)
 
     def _say_goodbye(self) -> None:
         self.post(events.GoodbyeAsked(self.turn.session))
@@ -360,10 +378,6 @@ class Daemon:
         service.notify_status(seen.sentence())
         self._observe("state", {**seen.outline(), "cause": cause})
 
-    def _sign_of_life(self) -> object:
-        """Return what changes while the microphone is heard, or a lost one is retried; None when muted."""
-        return None if self.turn.muted else (self.ears.beats, self.ears.attempts)
-
     # --- control ---
 
     def change(self, setting: str, value: object) -> None:
@@ -375,9 +389,15 @@ class Daemon:
         self.config = changed(self.config, setting, value)
         self.session.change(self.config.agent, [setting.removeprefix("agent.")])
 
-    def _watched(self, watchers: int) -> None:
-        """Wake scores cross the threads' border only while somebody looks at them."""
-        self.ears.watching = watchers > 0
+    def adopt(self, config: Config) -> list[str]:
+        """Take from `config` what an open session can change; return the names of what differed."""
+        value = {name: attrgetter(name) for name in sorted(MUTABLE)}
+        names = [name for name, of in value.items() if of(self.config.agent) != of(config.agent)]
+        for name in names:
+            self.config = changed(self.config, f"agent.{name}", value[name](config.agent))
+        if names:
+            self.session.change(self.config.agent, names)
+        return [f"agent.{name}" for name in names]
 
     def _toggle_mute(self) -> None:
         """A long press, in the panel's own thread."""

@@ -1,7 +1,9 @@
 """One daemon after the other in one process: start, reload, stop.
 
 Event loop only, save that a configuration is read and its wake models are loaded in a thread of asyncio's
-while the daemon goes on. Owns the process's signals. Knows nothing of conversations.
+while the daemon goes on. Owns the process's signals. No conversation is cut off for other settings: the
+daemon that has them begins once it is over. Should the loop itself hang, it is interrupted, and a daemon
+begins anew.
 """
 
 from __future__ import annotations
@@ -10,22 +12,28 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pivoice import config, service
+from pivoice import config, journal, service
 from pivoice.agent.keys import find_key
 from pivoice.agent.ledger import ledger_path
 from pivoice.agent.rest import tls_for
 from pivoice.audio.wake_ear import Listening
+from pivoice.clock import SystemClock
 from pivoice.config import Config
 from pivoice.control import Control, Line
 from pivoice.daemon import Daemon
 from pivoice.errors import ConfigError, Fault, PivoiceError
 from pivoice.fitting import open_listening
+from pivoice.lasting import Lasting
+from pivoice.watchdog import LoopWatch
 
 logger = logging.getLogger(__name__)
+
+_INTERRUPTION = signal.SIGUSR1  # gets a loop that hangs out of what it hangs in; from others it does nothing
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,10 @@ class Supervisor:
         `open_daemon` is called as `Daemon` is."""
         self._read = read
         self._open_daemon = open_daemon
+        self._now = first
         self._next: Start | None = None
+        self._lasting = Lasting()
+        self._waiting: asyncio.Task[None] | None = None  # for the end of a conversation
         self._is_preparing = False
         self._is_stopping = False
         self._hangup: asyncio.Task[None] | None = None
@@ -86,14 +97,32 @@ class Supervisor:
 
     async def run(self, *, handle_signals: bool = True) -> None:
         """Run the daemon, and after each reload the one that follows it; return once stopped."""
-        if handle_signals:
-            self._handle_signals()
-        while True:
+        journal.use_loop(asyncio.get_running_loop())
+        loop_watch = self._watch_loop() if handle_signals else None
+        if loop_watch:
+            beating = asyncio.create_task(loop_watch.beat(), name="loop beat")
+        try:
+            while True:
+                await self._run_daemon()
+                if (start := self._next) is None:
+                    return
+                self._now, self._next = start, None
+                self.daemon = self._daemon(start, is_muted=self.daemon.turn.muted)
+        finally:
+            if loop_watch:
+                loop_watch.stop()
+                beating.cancel()
+
+    async def _run_daemon(self) -> None:
+        try:
             await self.daemon.run()
-            if (start := self._next) is None:
-                return
-            self._next = None
-            self.daemon = self._daemon(start, is_muted=self.daemon.turn.muted)
+        except Exception:  # the top of a daemon
+            if self._next is None:
+                raise
+            logger.exception("pivoice begins anew")
+        finally:
+            if self._waiting:
+                self._waiting.cancel()
 
     def stop(self) -> None:
         """Ask `run` to end. Loop only."""
@@ -102,7 +131,10 @@ class Supervisor:
         self.daemon.stop()
 
     async def reload(self) -> Line:
-        """Read the configuration again; end this daemon, and with it the session, for one that follows it.
+        """Read the configuration again, and end this daemon for one that follows it.
+
+        At once where nobody has the floor. Else what a session can change holds at once, and the rest once
+        the conversation is over: "waits" says so.
 
         Raises:
             PivoiceError: the new settings cannot be used; says all that is wrong. Nothing has changed.
@@ -120,12 +152,28 @@ class Supervisor:
             self._is_preparing = False
         if self._is_stopping:
             raise PivoiceError("pivoice is stopping")
-        logger.info("reloading %s", start.path)
-        service.notify_reloading()
-        service.set_log_level(start.config.log.level)
+        journal.set_level(start.config.log.level)
         self._next = start
-        self.daemon.stop()
-        return {"reloading": start.path, "socket": start.config.control.socket}
+        answer: Line = {"reloading": start.path, "socket": start.config.control.socket}
+        if self.daemon.is_at_rest:
+            self._begin_next()
+            return answer
+        adopted = self.daemon.adopt(start.config)
+        self.daemon.next_settings = "they hold once the conversation is over"
+        if self._waiting is None or self._waiting.done():
+            self._waiting = asyncio.create_task(self._begin_once_at_rest(), name="reload")
+        logger.info("%s holds once the conversation is over%s", start.path, _and_now(adopted))
+        return answer | {"at_once": adopted, "waits": "for the end of the conversation"}
+
+    async def _begin_once_at_rest(self) -> None:
+        await self.daemon.at_rest()
+        self._begin_next()
+
+    def _begin_next(self) -> None:
+        if self._next is not None and not self._is_stopping:
+            logger.info("reloading %s", self._next.path)
+            service.notify_reloading()
+            self.daemon.stop()
 
     def _daemon(self, start: Start, *, is_muted: bool = False) -> Daemon:
         return self._open_daemon(
@@ -134,6 +182,7 @@ class Supervisor:
             listening=start.listening,
             ledger=start.ledger,
             is_muted=is_muted,  # nobody but the user opens a closed microphone
+            lasting=self._lasting,
             commands={"reload": lambda _: self.reload()},
         )
 
@@ -143,6 +192,32 @@ class Supervisor:
             probe = Control(path, {})
             await probe.start()
             await probe.close()
+
+    # --- a loop that hangs ---
+
+    def _watch_loop(self) -> LoopWatch:
+        """Own the signals, and have a thread look after the loop."""
+        loop, thread_id = asyncio.get_running_loop(), threading.get_ident()
+
+        def interrupt() -> None:
+            loop.call_soon_threadsafe(self._begin_anew)
+            signal.pthread_kill(thread_id, _INTERRUPTION)
+
+        watch = LoopWatch(SystemClock(), on_stuck=interrupt)
+        signal.signal(_INTERRUPTION, lambda _, frame: watch.interrupt(frame))
+        self._handle_signals()
+        watch.start()
+        return watch
+
+    def _begin_anew(self) -> None:
+        """The loop hung, and goes on: nobody knows what was left half done."""
+        if self._is_stopping:
+            return
+        self._lasting.restarts["loop"] += 1
+        self.daemon.report("restart", {"part": "loop"})
+        if self._next is None:
+            self._next = replace(self._now, listening=self._now.listening.renewed())
+        self.daemon.stop()
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -161,3 +236,7 @@ class Supervisor:
                 logger.exception("not reloaded, the settings in force stay")
 
         self._hangup = asyncio.get_running_loop().create_task(reload(), name="reload")
+
+
+def _and_now(adopted: Sequence[str]) -> str:
+    return f"; at once: {', '.join(adopted)}" if adopted else ""

@@ -79,10 +79,11 @@ class Session:
         play: Callable[[int, Samples], None],
         end_reply: Callable[[int], None],
         ledger: Path | None = None,
+        memory: Memory | None = None,
         today: Callable[[], date] = date.today,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`ledger` None: the day's minutes are kept in memory only."""
+        """`ledger` None: the day's minutes are kept in memory only. `memory`: an earlier Session's."""
         self._config = config
         self._key = key
         self._tools = [wire.Function(tool.name, tool.description, tool.parameters) for tool in tools]
@@ -92,7 +93,7 @@ class Session:
         self._jitter = jitter
         self._loop: asyncio.AbstractEventLoop | None = None
         self._faults = Faults()
-        self._memory = Memory()
+        self._memory = memory or Memory()
         self._ledger = Ledger(ledger, daily_minutes=config.daily_minutes, today=today)
         self._recordings = Recordings(
             self._ledger,
@@ -242,7 +243,7 @@ class Session:
             self._doors.report("error", facts)
             return
         if state in ("ready", "resumed"):
-            logger.info("session %s %s", facts["id"], state)
+            logger.debug("= session %s %s", facts["id"], state)
             if state == "ready":
                 self._tell_stored_agent(conversation, facts["stored_prompt"])
             self._tell_settings()
@@ -391,7 +392,7 @@ class Session:
         await conversation.close(linger=linger)
         if self._current is None:
             minutes = self._ledger.meter.day(asyncio.get_running_loop().time()).open_s / 60
-            logger.info("session %s; %.1f min today", "left to linger" if linger else "ended", minutes)
+            logger.debug("= session %s; %.1f min today", "left to linger" if linger else "ended", minutes)
             self._tell("lingering" if linger else "ended", session=session)
 
     def _tell(self, state: str, **details: object) -> None:

@@ -49,10 +49,8 @@ def change(stage: Stage, section: str, **values: object) -> None:
     stage.write_config()
 
 
-def test_reload_ends_the_session_and_returns_when_the_daemon_is_there_again(stage: Stage):
+def test_at_rest_reload_returns_when_the_daemon_is_there_again(stage: Stage):
     stage.start()
-    stage.ctl("wake")
-    stage.wait_for("session", state="ready")
     change(stage, "agent", volume=30)
 
     done = stage.run_ctl("reload")
@@ -60,7 +58,6 @@ def test_reload_ends_the_session_and_returns_when_the_daemon_is_there_again(stag
     assert done.returncode == 0, done.stderr
     assert "reloaded" in done.stdout
     assert stage.daemon and stage.daemon.poll() is None
-    assert [line for line in stage.agent_log() if line.get("type") == "session.end"]
     stage.wait_until(lambda: bool(stage.ctl("status")["hears"]), "the daemon to hear")
     stage.ctl("wake")
     stage.wait_until(
@@ -72,6 +69,28 @@ def test_reload_ends_the_session_and_returns_when_the_daemon_is_there_again(stag
     )
     assert not stage.violations()
     assert "Traceback" not in stage.log()
+
+
+def test_in_a_conversation_reload_returns_at_once_and_waits_for_its_end(stage: Stage):
+    stage.start()
+    stage.ctl("wake")
+    stage.wait_for("session", state="ready")
+    change(stage, "turn", follow_up_s=5)
+
+    done = stage.run_ctl("reload")
+
+    assert done.returncode == 0, done.stderr
+    assert "for the end of the conversation" in done.stdout
+    assert stage.ctl("status")["link"] == "up"
+    assert not [line for line in stage.agent_log() if line.get("type") == "session.end"]
+    stage.ctl("stop")
+    stage.wait_until(lambda: "reloading" in stage.log(), "the reload")
+
+    def is_new() -> bool:
+        return stage.is_answered() and stage.ctl("status")["reload"] == ""
+
+    stage.wait_until(is_new, "the daemon that follows")
+    assert not stage.violations()
 
 
 def test_systemd_is_told_of_a_reload_and_fed_all_the_while(stage: Stage, systemd: socket.socket):

@@ -43,14 +43,14 @@ def test_a_tool_call_that_the_user_cuts_short_is_answered_all_the_same(tmp_path:
 
         world.daemon.tools.run = never  # type: ignore[method-assign, assignment]
         world.say("user_wake_time")
-        await world.until(lambda: bool(world.daemon._running_tools), 10)
+        await world.until(lambda: len(world.daemon._tool_runs) > 0, 10)
 
         world.daemon.post(ButtonPressed())
         await asyncio.sleep(2)
 
         (result,) = world.agent.session.results.values()
         assert result["is_error"] is True
-        assert not world.daemon._running_tools
+        assert len(world.daemon._tool_runs) == 0
 
     live(main, tmp_path, plan=plan)
 

@@ -23,29 +23,103 @@ async def in_a_conversation(world: World) -> None:
 
 
 async def anew(world: World, before: object) -> None:
-    await world.until(lambda: world.daemon is not before and world.daemon.ears.beats > 0, 10)
+    await world.until(lambda: world.daemon is not before and world.daemon.ears.beats > 0, 30)
 
 
-def test_a_reload_ends_the_session_and_goes_on_with_the_new_settings(tmp_path: Path):
+NEW = '[agent]\nlinger = false\nvolume = 30\n[wake]\nengine = "none"\n[turn]\nno_speech_s = 3\n'
+
+
+def test_at_rest_a_reload_goes_on_with_the_new_settings_at_once(tmp_path: Path):
     async def main(world: World) -> None:
         before = world.daemon
-        await in_a_conversation(world)
-        world.settings = config.parse(
-            QUICK + '[agent.turn_detection]\nvad_threshold = 0.25\n[log]\nlevel="info"'
-        )
+        world.settings = config.parse(QUICK + "[agent.turn_detection]\nvad_threshold = 0.25\n")
 
         answer = await world.ask("reload")
         await anew(world, before)
 
         assert answer["reloading"] == "pivoice.toml"
-        assert world.agent.open_sessions == []
-        assert world.agent.open_sockets == 0
-        assert world.state == "idle"
+        assert "waits" not in answer
         assert (await world.ask("status"))["hears"]
         await in_a_conversation(world)
         assert world.agent.session.settings["input"]["turn_detection"] == {"vad_threshold": 0.25}
 
     live(main, tmp_path, toml=QUICK)
+
+
+def test_a_conversation_is_not_dropped_by_a_reload_and_hears_what_a_session_can_change(tmp_path: Path):
+    async def main(world: World) -> None:
+        before = world.daemon
+        await in_a_conversation(world)
+        world.say("user_weather")
+        await world.reach("thinking")
+        world.settings = config.parse(NEW)
+
+        answer = await world.ask("reload")
+        await world.reach("speaking")
+
+        assert answer["at_once"] == ["agent.volume"] and answer["waits"]
+        assert (await world.ask("status"))["reload"]
+        assert world.daemon is before
+        assert world.agent.session.settings["output"]["volume"] == 30
+        assert world.daemon.config.turn.no_speech_s == 8.0, "what the machine was made with stays meanwhile"
+        await anew(world, before)
+        assert world.agent.open_sockets == 0
+        assert len(world.agent.sessions) == 1, "another session was needed"
+        assert world.has("turn", outcome="answered"), "the reply was not heard to its end"
+        assert world.daemon.config.turn.no_speech_s == 3.0
+        assert (await world.ask("status"))["reload"] == ""
+
+    live(main, tmp_path, toml=QUICK, plan=answering("agent_weather"))
+
+
+def test_of_two_reloads_in_a_conversation_the_later_one_holds(tmp_path: Path):
+    async def main(world: World) -> None:
+        before = world.daemon
+        await in_a_conversation(world)
+        for volume in (30, 40):
+            world.settings = config.parse(
+                QUICK.replace("linger = false", f"linger = false\nvolume = {volume}")
+            )
+            await world.ask("reload")
+
+        await anew(world, before)
+        after = world.daemon
+        await asyncio.sleep(20)
+
+        assert world.daemon is after, "one reload too many"
+        assert world.daemon.config.agent.volume == 40
+
+    live(main, tmp_path, toml=QUICK)
+
+
+def test_a_stop_while_a_reload_waits_is_a_stop(tmp_path: Path):
+    async def main(world: World) -> None:
+        await in_a_conversation(world)
+        await world.ask("reload")
+
+        world.supervisor.stop()
+        await world._running
+
+        assert world.agent.open_sockets == 0
+
+    live(main, tmp_path, toml=QUICK)
+
+
+def test_what_was_said_is_remembered_over_a_reload(tmp_path: Path):
+    async def main(world: World) -> None:
+        before = world.daemon
+        await in_a_conversation(world)
+        world.say("user_weather")
+        await world.reach("speaking")
+        await world.ask("reload")
+        await anew(world, before)
+
+        await in_a_conversation(world)
+        await world.until(lambda: len(world.agent.sessions) == 2, 5)
+
+        assert "Earlier in this conversation" in world.agent.session.settings["system_prompt"]
+
+    live(main, tmp_path, toml=QUICK, plan=answering("agent_weather"))
 
 
 def test_every_fault_of_a_bad_file_is_told_and_the_conversation_goes_on(tmp_path: Path):

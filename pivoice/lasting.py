@@ -1,0 +1,24 @@
+"""What goes over from one daemon to the next in the same process: a reload forgets nothing that was said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from pivoice import journal
+from pivoice.agent.memory import Memory
+from pivoice.chronicle import Chronicle
+
+
+@dataclass
+class Lasting:
+    """Event loop only. Times are seconds on the loop's clock."""
+
+    since_s: float | None = None
+    """When the first of the daemons began; it writes it."""
+    memory: Memory = field(default_factory=Memory)
+    """What was said lately, for telling a session that does not remember."""
+    chronicle: Chronicle = field(default_factory=lambda: Chronicle(journal.note))
+    """Latencies, turns and metrics, of all daemons together."""
+    restarts: Counter[str] = field(default_factory=Counter)
+    """How often a part hung, and another took its place: capture, playback, loop."""

@@ -1,0 +1,161 @@
+"""Both ends of the sound and what they share: the ears, the mouth, and how neither hears the other.
+
+Event loop only. A part whose thread hangs is left behind, and another one takes its place; what they share
+(uplink, echo reference, what was spoken lately) stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pivoice.audio.buffers import SpokenRing, Uplink
+from pivoice.audio.capture import Ears
+from pivoice.audio.gate import HalfDuplexGate
+from pivoice.audio.pcm import Format
+from pivoice.audio.playback import Mouth
+from pivoice.audio.reference import Reference
+from pivoice.audio.stage import STAGES, open_stage
+from pivoice.audio.wake_ear import Listening, Post, Report
+from pivoice.clock import Clock
+from pivoice.config import Config
+from pivoice.fitting import choose_echo
+from pivoice.turn.events import CaptureLost, PlaybackLost
+from pivoice.watchdog import HearsOrTries, Part, PartsWatch
+
+# Between the threads: how long the event loop may stand still. What waits for a link waits in the agent room.
+UPLINK_S = 6.0
+
+
+class Sound:
+    """See the module. `ears` and `mouth` are those in charge."""
+
+    def __init__(
+        self,
+        config: Config,
+        listening: Listening,
+        *,
+        clock: Clock,
+        post: Post,
+        report: Report,
+        replaced: Callable[[str, str], None],
+    ) -> None:
+        """`replaced`: told which part hung ("capture", "playback"), and that in half a sentence."""
+        self.echo = choose_echo(config)
+        self.uplink = Uplink(capacity_s=UPLINK_S + config.wake.preroll_ms / 1000)
+        self._config = config
+        self._clock = clock
+        self._post = post
+        self._report = report
+        self._replaced = replaced
+        self._spoken = SpokenRing()
+        self._gate = None if self.echo.mode == "none" else HalfDuplexGate()
+        self._reference = Reference() if self.echo.mode in STAGES else None
+        self._listening = listening
+        self._left_behind: list[Ears | Mouth] = []
+        self.ears = self._open_ears(listening)
+        self.mouth = self._open_mouth()
+        self.is_watched = False
+
+    def start(self) -> None:
+        """Start both threads, which open the cards."""
+        self.mouth.start()
+        self.ears.start()
+
+    def stop(self) -> None:
+        """Ask both threads to close their cards and end."""
+        self.mouth.stop()
+        self.ears.stop()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether one of the threads in charge is still there."""
+        return self.mouth.is_running or self.ears.is_running
+
+    def watch(self) -> PartsWatch:
+        """Return what looks after both threads, and tells systemd that we hear."""
+        parts = (
+            Part("capture", lambda: self.ears.progress, self._renew_ears),
+            Part("playback", lambda: self.mouth.progress, self._renew_mouth),
+        )
+        return PartsWatch(parts, is_well=HearsOrTries(lambda: self.ears, lambda: self.hung))
+
+    @property
+    def hung(self) -> int:
+        """How many threads were left behind and still hang: what they hold may be lost to us."""
+        self._left_behind = [each for each in self._left_behind if each.is_running]
+        return len(self._left_behind)
+
+    def watched(self, watchers: int) -> None:
+        """So many watch: scores and levels cross the threads' border only while somebody does."""
+        is_watched = watchers > 0
+        self.is_watched = self.ears.watching = self.mouth.watching = is_watched
+
+    def cards(self) -> dict[str, object]:
+        """Return what microphone and speaker were opened with, for people."""
+        audio, ears, mouth = self._config.audio, self.ears, self.mouth
+        return {
+            "capture": _card(audio.capture, ears.opened, ears.xruns),
+            "playback": _card(audio.playback, mouth.opened, mouth.xruns),
+        }
+
+    def _renew_ears(self, stood_s: float) -> None:
+        """Leave the capture thread, which hangs, to itself; start another one with detectors of its own."""
+        reason = self._leave_behind(self.ears, "capture", stood_s)
+        self._listening = self._listening.renewed()
+        self.ears = self._open_ears(self._listening)
+        self.ears.watching = self.is_watched
+        self._post(CaptureLost(reason))  # the valve of the new ears is set by what follows from it
+        self.ears.start()
+
+    def _renew_mouth(self, stood_s: float) -> None:
+        """Leave the playback thread, which hangs, to itself; start another one with nothing to say."""
+        reason = self._leave_behind(self.mouth, "playback", stood_s)
+        self.mouth = self._open_mouth()
+        self.mouth.watching = self.is_watched
+        self._post(PlaybackLost(reason))
+        self.mouth.start()
+
+    def _leave_behind(self, part: Ears | Mouth, name: str, stood_s: float) -> str:
+        reason = f"the {name} thread has hung for {stood_s:.0f} s"
+        self._replaced(name, reason)
+        part.abandon()
+        self._left_behind.append(part)
+        return reason
+
+    def _open_ears(self, listening: Listening) -> Ears:
+        reference, gate = self._reference, self._gate
+        return Ears(
+            audio=self._config.audio,
+            preroll_ms=self._config.wake.preroll_ms,
+            listening=listening,
+            clock=self._clock,
+            post=self._post,
+            report=self._report,
+            uplink=self.uplink,
+            spoken=self._spoken,
+            gate=gate,
+            echo=open_stage(self.echo.mode, reference, gate) if reference and gate else None,
+        )
+
+    def _open_mouth(self) -> Mouth:
+        return Mouth(
+            audio=self._config.audio,
+            clock=self._clock,
+            post=self._post,
+            report=self._report,
+            spoken=self._spoken,
+            gate=self._gate,
+            reference=self._reference,
+        )
+
+
+def _card(device: str, opened: Format | None, xruns: int) -> dict[str, object]:
+    facts: dict[str, object] = {"device": device, "is_open": opened is not None, "xruns": xruns}
+    if opened is not None:
+        facts |= {
+            "rate_hz": opened.rate_hz,
+            "encoding": opened.card_encoding,
+            "channels": opened.card_channels,
+            "period_ms": round(1000 * opened.period_frames / opened.rate_hz, 1),
+        }
+    return facts
