@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 SOCKET = "/run/systemd/journal/socket"
 _KEPT = 200  # entries that wait for a journal that is restarted: some minutes of a busy daemon
 _FAREWELL_S = 0.2  # how long the end of the process waits for a full journal
+_AGAIN_S = 0.2  # until what the journal did not take is offered again; its socket takes some ten at once
 
 _QUIET = ("websockets", "asyncio", "gpiozero")
 """Libraries whose news is ours only from WARNING on."""
@@ -71,10 +72,12 @@ def set_level(level: str) -> None:
 
 
 def use_loop(loop: AbstractEventLoop) -> None:
-    """Have `loop` tell the counts of folded lines when they are due, also if nothing else is logged."""
+    """Have `loop` tell what is held back, or was not taken, in time: also if nothing else is logged."""
     for each in logging.getLogger().handlers:
         if isinstance(each, Folding):
             each.use_loop(loop)
+            if isinstance(sender := getattr(each.target, "sender", None), JournalSocket):
+                sender.use_loop(loop)
 
 
 def note(**fields: object) -> None:
@@ -137,55 +140,71 @@ def _log_crash(
 
 
 class JournalSocket:
-    """Sends entries in the journal's own protocol, without waiting. One thread at a time: a handler's lock.
+    """Sends entries in the journal's own protocol, without waiting. Any thread.
 
-    What the journal does not take now waits here, oldest first, for the next entry; beyond `_KEPT` the newest
-    are lost, and counted.
+    What the journal does not take now waits here, oldest first; beyond `_KEPT` the newest are counted.
     """
 
     def __init__(self, path: str = SOCKET) -> None:
         self._path = path
         self._socket: socket.socket | None = None
         self._waiting: deque[bytes] = deque()
+        self._guard = threading.Lock()  # held for no longer than a datagram takes to be refused
+        self._loop: AbstractEventLoop | None = None
+        self._will_look = False  # the loop was asked to offer again what waits
         self.lost = 0
         """Entries that nobody will read; told as soon as one passes again."""
 
     def send(self, message: str, /, **fields: object) -> None:
         """Send one entry. Never raises, never blocks: `JournalHandler` calls it in any thread."""
-        self._deliver_waiting()
-        self._tell_of_lost()
-        if self.lost or len(self._waiting) >= _KEPT:
-            self.lost += 1
-            return
-        self._waiting.append(_entry(message, fields))
-        self._deliver_waiting()
+        with self._guard:
+            self._deliver_waiting()
+            if self.lost or len(self._waiting) >= _KEPT:
+                self.lost += 1
+            else:
+                self._waiting.append(_entry(message, fields))
+                self._deliver_waiting()
+            wants_look = bool(self._waiting) and not self._will_look and self._loop is not None
+            self._will_look |= wants_look
+        if wants_look and self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: `flush` sends the rest
+                self._loop.call_soon_threadsafe(self._loop.call_later, _AGAIN_S, self._look_again)
+
+    def use_loop(self, loop: AbstractEventLoop) -> None:
+        """Have `loop` offer again what was not taken; without one it waits for the next entry."""
+        self._loop = loop
 
     def flush(self, *, within_s: float = _FAREWELL_S) -> None:
         """Wait a moment for what still waits: the process is about to end."""
-        if self._waiting and self._socket is not None:
-            with contextlib.suppress(OSError):
+        with self._guard:
+            if self._waiting and self._socket is not None:
                 self._socket.settimeout(within_s)
-            self._deliver_waiting()
-            self._tell_of_lost()
-            self._deliver_waiting()
+                self._deliver_waiting()
+                self._socket.setblocking(False)
 
     def close(self) -> None:
         if self._socket is not None:
             self._socket.close()
         self._socket = None
 
+    def _look_again(self) -> None:
+        assert self._loop is not None, "only its loop calls"
+        with self._guard:
+            self._deliver_waiting()
+            self._will_look = bool(self._waiting)
+        if self._will_look:
+            self._loop.call_later(_AGAIN_S, self._look_again)
+
+    # --- under the guard ---
+
     def _deliver_waiting(self) -> None:
+        """Deliver what can be, and where something is missing, say so as soon as there is room to."""
         while self._waiting and self._deliver(self._waiting[0]):
             self._waiting.popleft()
-
-    def _tell_of_lost(self) -> None:
-        """Say how many are missing, where they are missing, as soon as there is room to say so."""
-        if self.lost and len(self._waiting) < _KEPT - 1:
-            told = (
-                f"the journal was stopped or full: {self.lost} lines of pivoice are missing before this one"
-            )
-            self._waiting.append(_entry(told, {"PRIORITY": 4, "SYSLOG_IDENTIFIER": "pivoice"}))
-            self.lost = 0
+            if self.lost and len(self._waiting) < _KEPT:
+                told = f"the journal was stopped or full: {self.lost} lines of pivoice are missing here"
+                self._waiting.append(_entry(told, {"PRIORITY": 4, "SYSLOG_IDENTIFIER": "pivoice"}))
+                self.lost = 0
 
     def _deliver(self, entry: bytes) -> bool:
         """Return whether the journal has `entry`, or can never have it."""
@@ -240,14 +259,16 @@ def _journal_handler() -> logging.Handler | None:
         import systemd.journal
     except ImportError:
         return None
-    journal = JournalSocket(SOCKET)
 
     class Journal(systemd.journal.JournalHandler):  # type: ignore[misc]  # untyped
-        def flush(self) -> None:
-            with self.lock:
-                journal.flush()
+        def __init__(self, sender: JournalSocket) -> None:
+            super().__init__(sender_function=sender.send, SYSLOG_IDENTIFIER="pivoice")
+            self.sender = sender
 
-    handler: logging.Handler = Journal(sender_function=journal.send, SYSLOG_IDENTIFIER="pivoice")
+        def flush(self) -> None:
+            self.sender.flush()
+
+    handler: logging.Handler = Journal(JournalSocket(SOCKET))
     return handler
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import sys
 import threading
 
 import pytest
@@ -175,6 +174,26 @@ def test_the_count_is_told_when_it_is_due_though_nothing_else_is_said():
     run_jumping(main)
 
 
+def test_counts_of_several_storms_are_each_told_when_they_are_due():
+    kept = Kept()
+
+    async def main(loop: JumpLoop) -> None:
+        folding = Folding(kept, clock=loop.time)
+        folding.use_loop(loop)
+        for text in ("no link", "no speaker"):
+            for _ in range(3):
+                folding.handle(logging.LogRecord("a", logging.ERROR, __file__, 1, text, (), None))
+            await asyncio.sleep(100.0)
+        await asyncio.sleep(150.0)
+        assert kept.lines[2:] == ["no link (2 times more in 5 min)"]
+
+        await asyncio.sleep(60.0)
+
+        assert kept.lines[3:] == ["no speaker (2 times more in 5 min)"]
+
+    run_jumping(main)
+
+
 def test_a_loop_that_is_closed_loses_no_count():
     log = Log()
     loop = asyncio.new_event_loop()
@@ -188,18 +207,27 @@ def test_a_loop_that_is_closed_loses_no_count():
     assert log.kept.lines == ["lost", "lost (once more in 1 min)"]
 
 
-def test_threads_that_storm_together_lose_no_count():
-    log = Log()
-    interval_s = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        threads = [threading.Thread(target=lambda: [log.say("lost") for _ in range(500)]) for _ in range(4)]
-        for each in threads:
-            each.start()
-        for each in threads:
-            each.join()
-    finally:
-        sys.setswitchinterval(interval_s)
-    log.folding.flush()
+class SlowRecord(logging.LogRecord):
+    """A line that takes its time to be read, and knows how many are being read at once."""
 
-    assert sum(counted(line) for line in log.kept.lines) == 2000
+    inside = most = 0
+
+    def getMessage(self) -> str:
+        SlowRecord.inside += 1
+        SlowRecord.most = max(SlowRecord.most, SlowRecord.inside)
+        threading.Event().wait(0.05)
+        SlowRecord.inside -= 1
+        return "lost"
+
+
+def test_threads_that_log_at_once_are_judged_one_after_the_other():
+    folding = Folding(logging.NullHandler())
+    record = SlowRecord("pivoice.audio", logging.WARNING, __file__, 1, "", (), None)
+    threads = [threading.Thread(target=folding.handle, args=(record,)) for _ in range(3)]
+
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+
+    assert SlowRecord.most == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 import systemd.journal
 
 from pivoice import journal
+from pivoice.simulation import JumpLoop, run_jumping
 from tests.support.journal import FakeJournal
 
 JOURNALLED = (
@@ -218,20 +220,34 @@ def test_what_is_too_long_for_a_datagram_arrives_all_the_same(log: logging.Logge
 def test_a_journal_that_stands_still_holds_up_nobody_and_gets_its_lines_later(
     log: logging.Logger, fake: FakeJournal
 ):
-    for number in range(150):  # far more than its socket takes; a sender that waits would hang here
-        log.info("line %d", number)
+    for number in range(journal._KEPT):  # far more than its socket takes; who waits for it hangs here
+        log.info("line %d\n%s", number, "x" * 10_000)
 
-    first = fake.entries()
-    log.info("line 150")
-    rest = fake.entries()
+    told = [each["MESSAGE"] for each in fake.entries()]
+    assert 0 < len(told) < journal._KEPT, "the socket took all at once: this proves nothing"
+    while told[-1] != "now":
+        log.info("now")
+        told += [each["MESSAGE"] for each in fake.entries()]
+    lines = [each.partition("\n")[0] for each in told]
+    assert lines[: journal._KEPT] == [f"line {number}" for number in range(journal._KEPT)]
 
-    assert 0 < len(first) < 150, "the socket took all: this proves nothing"
-    while found := (log.info("more"), fake.entries())[1]:
-        rest += found
-        if found[-1]["MESSAGE"] == "more":
-            break
-    told = [each["MESSAGE"] for each in first + rest if each["MESSAGE"] != "more"]
-    assert told == [f"line {number}" for number in range(151)]
+
+def test_what_the_journal_did_not_take_is_offered_again_though_nothing_else_is_said(fake: FakeJournal):
+    told: list[str] = []
+
+    async def main(loop: JumpLoop) -> None:
+        sender = journal.JournalSocket(fake.path)
+        sender.use_loop(loop)
+        for number in range(100):
+            sender.send(f"line {number}")
+        for _ in range(60):
+            told.extend(each["MESSAGE"] for each in fake.entries())
+            await asyncio.sleep(1.0)
+        sender.close()
+
+    run_jumping(main)
+
+    assert told == [f"line {number}" for number in range(100)]
 
 
 def test_a_journal_that_was_gone_gets_its_lines_when_it_is_back(log: logging.Logger, fake: FakeJournal):
@@ -258,7 +274,7 @@ def test_lines_that_are_lost_are_counted(fake: FakeJournal):
     sender.close()
 
     assert told[: journal._KEPT] == ["meanwhile"] * journal._KEPT
-    assert "7 lines of pivoice are missing before this one" in told[journal._KEPT]
+    assert "7 lines of pivoice are missing here" in told[journal._KEPT]
     assert told[journal._KEPT + 1] == "now"
 
 

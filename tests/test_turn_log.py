@@ -6,7 +6,11 @@ import logging
 from collections.abc import Mapping
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from pivoice.metrics import Metrics
+from pivoice.turn import events
 from pivoice.turn_log import OUTCOMES, TurnLog
 
 Line = dict[str, object]
@@ -258,3 +262,36 @@ def test_what_was_said_is_in_no_line_and_no_field(told: Told, caplog: pytest.Log
 
     everything = "\n".join(str(vars(each)) for each in caplog.records) + str(told.lines) + str(told.fields)
     assert "grepme" not in everything
+
+
+STATES = ("idle", "listening", "thinking", "speaking", "yielding")
+CAUSES = [each.__name__ for each in events.Event.__subclasses__()]
+SESSIONS = ("connecting", "ready", "resumed", "dropped", "retrying", "refused", "lost", "ended", "lingering")
+NAMES = ("wake_to_ready", "speech_stopped_to_sound", "interruption_to_silence")
+ANY_LINE = st.one_of(
+    st.builds(state, st.sampled_from(STATES), st.sampled_from(CAUSES)),
+    st.builds(session, st.sampled_from(SESSIONS)),
+    st.builds(speech, st.sampled_from(("started", "stopped"))),
+    st.builds(latency, st.sampled_from(NAMES), st.floats(0, 1e5)),
+    st.builds(words, st.sampled_from(("", "hm"))),
+    st.sampled_from([WAKE, SILENCE, {"event": "interrupted", "reply": 1}, {"event": "error", "code": "x"}]),
+)
+
+
+@given(st.lists(ANY_LINE, max_size=60))
+@settings(max_examples=150, deadline=None)
+def test_whatever_comes_in_whatever_order_each_turn_is_told_once(lines: list[Line]):
+    log, metrics, time_s = TurnLog(), Metrics(), 0.0
+    told: list[Line] = []
+
+    for line in [*lines, state("listening", "WakeHeard"), state("idle", "StopAsked")]:
+        time_s += 0.3
+        told += log.observe({**line, "time_s": time_s})
+        metrics.observe({**line, "time_s": time_s})
+
+    numbers = [each["turn"] for each in told if each["event"] == "turn"]
+    assert numbers == list(range(1, len(numbers) + 1))
+    conversations = [each for each in told if each["event"] == "conversation"]
+    assert sum(int(str(each["turns"])) for each in conversations) == len(numbers)
+    assert {each["outcome"] for each in told if each["event"] == "turn"} <= set(OUTCOMES)
+    assert log.close() == []
