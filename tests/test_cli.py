@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pivoice import cli, ctl
+from pivoice import cli, control, ctl
 from pivoice.config import ControlConfig
 
 
@@ -73,3 +73,15 @@ def test_checking_a_configuration_tries_the_wake_words(
     assert found == code
     assert said in written.out + written.err
     assert str(path) in written.out + written.err
+
+
+def test_metrics_are_printed_as_prometheus_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    answer = {"text": "# TYPE pivoice_hears gauge\npivoice_hears 1.0\n", "counters": {"playback_xruns": 0}}
+    monkeypatch.setattr(control, "request", lambda path, message: answer)
+
+    code = cli.main(["ctl", "metrics", "--config", str(tmp_path / "none.toml")])
+
+    assert code == 0
+    assert capsys.readouterr().out == answer["text"]

@@ -212,7 +212,7 @@ class SlowRecord(logging.LogRecord):
 
     inside = most = 0
 
-    def getMessage(self) -> str:
+    def getMessage(self) -> str:  # noqa: N802  # its own name
         SlowRecord.inside += 1
         SlowRecord.most = max(SlowRecord.most, SlowRecord.inside)
         threading.Event().wait(0.05)

@@ -132,7 +132,7 @@ class Recordings:
             deletion.is_granted = True
             self._due[session_id] = asyncio.get_running_loop().time() + SURE_S
         elif 200 <= status < 300 or (deletion.is_granted and status in _GONE):
-            logger.info("the recording of session %s is deleted", session_id)
+            logger.debug("= the recording of session %s is deleted", session_id)
             self._forget(session_id)
         elif status in _KEY_REFUSED:
             logger.error(

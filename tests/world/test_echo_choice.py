@@ -89,7 +89,7 @@ def test_the_canceller_s_figures_are_in_status_and_its_counters_in_metrics(
     caplog.set_level(logging.INFO)
 
     async def main(world: World) -> None:
-        status, metrics = await world.ask("status"), await world.ask("metrics")
+        status, metrics = await world.ask("status"), (await world.ask("metrics"))["counters"]
 
         assert status["echo"] == "webrtc"
         assert status["echo_canceller"]["return_loss_db"] == 40.0
