@@ -16,7 +16,7 @@ _STUCK_S = 30.0  # until somebody notices that a part is stuck, and puts another
 _SAME_STORY_S = 90.0  # a card that comes and goes is told of once
 _MOST_LINES = 3  # of the log for one fault of a card
 _SILENT = ("xrun",)  # names of faults that lose nothing
-_SLOW = ("stalled", "stuck")  # noticed by what fails to come
+_SLOW = ("stalled", "stuck", "hangs", "missing")  # noticed by what fails to come
 
 
 class Calm:
@@ -112,6 +112,9 @@ class Lane:
         elif for_s >= NOTICED_S and not any(each in name for each in (*_SILENT, *_SLOW)):
             noticed = await world.becomes(lambda: world.daemon.turn.muted or not world.hears, NOTICED_S)
             world.promises.check(noticed, f"{name}, and it says that it hears")
+            seen = world.daemon.seen
+            is_shown = world.daemon.turn.muted or "no_microphone" in seen.conditions
+            world.promises.check(is_shown, f"{name}, and the light shows {seen.light.name}")
 
     async def _is_back(self, name: str) -> None:
         world, ended_s = self._world, self._world.loop.time()

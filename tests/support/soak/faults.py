@@ -9,7 +9,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -90,6 +90,29 @@ async def _stalled(part: str, world: SoakWorld) -> AsyncIterator[None]:
         yield
     finally:
         card.stall(False)
+
+
+@asynccontextmanager
+async def _hung(part: str, world: SoakWorld) -> AsyncIterator[None]:
+    """Calls of its driver do not return."""
+    card = _card(part, world)
+    card.wedge(True)
+    try:
+        yield
+    finally:
+        card.wedge(False)
+
+
+@asynccontextmanager
+async def _missing_at_start(part: str, world: SoakWorld) -> AsyncIterator[None]:
+    card = _card(part, world)
+    card.unplug()
+    with suppress(OSError, ValueError):  # the daemon is just being replaced
+        await world.ask("reload")
+    try:
+        yield
+    finally:
+        card.replug()
 
 
 @asynccontextmanager
@@ -233,6 +256,8 @@ def _card_faults(part: str) -> dict[str, Fault]:
     faults: dict[str, Callable[..., During]] = {
         "unplugged": _unplugged,
         "loose": _loose,
+        "missing at start": _missing_at_start,
+        "driver hangs": _hung,
         "taken": _taken,
         "stalled": _stalled,
         "xrun storm": _stormy,
