@@ -80,5 +80,10 @@ def _unanswered(patient: Patient, error: PivoiceError) -> Iterator[Finding]:
 
 
 def is_talking(patient: Patient) -> bool:
-    """Whether the daemon has a conversation open."""
+    """Whether the daemon has a conversation open now, by its own word of this moment."""
+    if patient.daemon == "answers":
+        with contextlib.suppress(PivoiceError):  # then what it said before must do
+            place = patient.config.control.socket
+            answer = control.request(place, {"command": "status"}, timeout_s=ANSWER_S)
+            patient.status = answer if "state" in answer else patient.status
     return str(patient.status.get("state", "idle")) != "idle"

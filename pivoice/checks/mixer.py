@@ -10,7 +10,7 @@ from pivoice.checks.machine import Machine
 # Of playback: behind each other, so that one that is off silences all; and beside each other, of which one is
 # enough. Codecs have dozens of others that are off for a reason.
 _IN_A_ROW = ("Master", "PCM", "Digital", "Playback")
-_ABREAST = ("Speaker", "Headphone", "Line Out", "Lineout", "Line")
+_ABREAST = ("Speaker", "Headphone", "Line Out", "Lineout")
 _NO_MICROPHONE = ("boost", "sidetone", "loopback", "alc", "agc", "auto gain")
 _VALUE = re.compile(r"(Playback|Capture)(?: \d+)?((?: \[[^\]]*\])+)")
 
@@ -56,7 +56,6 @@ def _controls(machine: Machine, card_id: str, side: str) -> list[Control]:
                 for kind, marks in _VALUE.findall(line):
                     values[kind].append("[off]" in marks or "[0%]" in marks)
         kind = side.capitalize()
-        is_sidetone = side == "playback" and values["Capture"]  # a microphone let through to the speaker
-        if name and values[kind] and not is_sidetone:
+        if name and values[kind]:
             found.append(Control(name[1], all(values[kind])))
     return found

@@ -170,7 +170,7 @@ def _played_by_the_daemon(patient: Patient) -> Iterator[Finding]:
     told = patient.status.get("playback")
     is_open = isinstance(told, dict) and bool(told.get("is_open"))
     shown = _told(told, patient.config.audio.playback)
-    state = "plays" if is_open else "was not tried: pivoice opens it when there is something to play"
+    state = "open" if is_open else "was not tried: pivoice opens it when there is something to play"
     yield Finding("speaker", "ok", f"{shown}: {state}")
     yield from _switched_off(patient, "playback")
 

@@ -115,6 +115,14 @@ def test_each_trouble_of_the_daemons_microphone_has_its_sentence(
     assert bool(found.next) == (verdict != "ok")
 
 
+def test_a_conversation_that_began_meanwhile_is_noticed(pi: FakePi, place: Path):
+    with daemon(place, state="listening"):
+        patient = known(pi, place)
+        patient.status = {"state": "idle"}
+
+        assert live.is_talking(patient)
+
+
 def test_a_lost_speaker_is_told_in_the_daemons_words(pi: FakePi, place: Path):
     with daemon(place, faults={"speaker": "cannot open 'default': busy"}):
         assert only(sound.speaker, known(pi, place)).verdict == "fail"

@@ -96,6 +96,15 @@ def trusted(
     rest._tls.cache_clear()
 
 
+async def stop(listening: asyncio.Server) -> None:
+    """Close, and let go of whoever is still being served."""
+    listening.close()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
 @contextmanager
 def server(certificate: trustme.LeafCert | None) -> Iterator[str]:
     """Serve TLS (or nothing) on loopback in a thread; yield host and port."""
@@ -119,10 +128,9 @@ def server(certificate: trustme.LeafCert | None) -> Iterator[str]:
     try:
         yield f"localhost:{listening.sockets[0].getsockname()[1]}"
     finally:
+        asyncio.run_coroutine_threadsafe(stop(listening), loop).result(5)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(5)
-        listening.close()
-        loop.run_until_complete(listening.wait_closed())
         loop.close()
 
 
