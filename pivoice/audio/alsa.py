@@ -99,13 +99,16 @@ class _AlsaPcm:
         with self._lock:
             if self._is_closed:
                 raise card_faults.closed(self._name, doing)
+            answer: Any = None
             try:
-                return getattr(self._card.pcm, method)(*arguments)
+                answer = getattr(self._card.pcm, method)(*arguments)
             except self._card.library.ALSAAudioError as error:
-                raise card_faults.broken(self._name, doing, text_of(error)) from error
-            finally:
-                if self._is_closed:
-                    self._release()
+                if not self._is_closed:
+                    raise card_faults.broken(self._name, doing, text_of(error)) from error
+            if self._is_closed:  # meanwhile, by somebody who could not wait
+                self._release()
+                raise card_faults.closed(self._name, doing)
+            return answer
 
     def _release(self) -> None:
         """Close the PCM, which makes a second time a no-op."""

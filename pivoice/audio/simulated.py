@@ -223,7 +223,9 @@ class SimulatedCapture(Handle):
             if not stood_still and not device.is_stormy:
                 return stop
             device.xrun_wanted = True
-            if self._clock.monotonic() - begun_s > card_faults.STUCK_S:
+            if stood_still:
+                begun_s = self._clock.monotonic()
+            elif self._clock.monotonic() - begun_s > card_faults.STUCK_S:
                 raise card_faults.stormy(device.name)
 
 

@@ -77,6 +77,12 @@ def test_a_16_bit_card_that_is_loud_is_left_alone_however_long():
     assert np.array_equal(heard, speech)
 
 
+def test_a_slow_swing_to_both_sides_is_no_offset():
+    swing = np.rint(sine(6.0, 0.3, peak=2000.0)).astype(np.int16)
+
+    assert np.array_equal(conditioned(swing), swing)
+
+
 def test_digital_silence_stays_digital_silence():
     assert not conditioned(np.zeros(RATE_HZ, np.float32), gain_db=40).any()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import wave
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pivoice.audio.pcm import Samples, open_capture, open_playback
 from pivoice.audio.simulated import microphone, speaker
 from pivoice.config import AudioConfig
 from pivoice.errors import DeviceError
+from pivoice.simulation import JumpLoop, run_jumping
 from tests.audio.fakes import StepClock, find, noise, write_wav
 
 
@@ -217,3 +219,33 @@ def test_a_late_writer_runs_the_card_dry_only_when_it_held_no_more(
     pcm.write(noise(0.02, 48000))
 
     assert pcm.xruns == xruns
+
+
+@pytest.mark.parametrize("is_mended", [True, False])
+def test_a_read_that_hangs_in_the_driver_hangs_until_it_is_mended_or_closed(tmp_path: Path, is_mended: bool):
+    name = f"simulated:{write_wav(tmp_path / 'a.wav', noise(0.1, 16000), 16000)}"
+    told: list[str] = []
+
+    async def script(loop: JumpLoop) -> None:
+        pcm = open_capture(name, AudioConfig(capture=name), loop.clock)
+
+        def listen() -> None:
+            try:
+                told.append(f"{len(pcm.read())} samples at {loop.clock.monotonic():.1f} s")
+            except DeviceError as error:
+                told.append(f"{error.reason} at {loop.clock.monotonic():.1f} s")
+
+        microphone(name).wedge(True)
+        thread = loop.clock.start_thread(listen, name="ear")
+        await asyncio.sleep(60)
+        assert thread.is_alive()
+        if is_mended:
+            microphone(name).wedge(False)
+        else:
+            pcm.close()
+        await asyncio.sleep(1)
+        assert not thread.is_alive()
+
+    run_jumping(script)
+
+    assert told == ["320 samples at 60.0 s" if is_mended else "it was closed meanwhile at 60.0 s"]

@@ -7,10 +7,13 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
+from pivoice.audio import alsa
 from pivoice.audio.alsa import AlsaCapture, AlsaPlayback
 from pivoice.audio.pcm import Samples
 from pivoice.clock import SystemClock
@@ -70,7 +73,7 @@ def test_a_bare_card_plays_to_the_sample_in_every_channel(card: Card):
         pcm = AlsaPlayback("bed_speaker_card", AudioConfig(), CLOCK)
         words = noise(0.2, card.rate_hz)
         for _ in range(
-            5
+            15
         ):  # the card holds 40 ms: a busy machine may keep us from it for longer, and it counts that
             begun_s, xruns = bed.now_s(), pcm.xruns
             play(pcm, words)
@@ -215,3 +218,53 @@ def test_two_threads_that_open_in_vain_do_not_lock_each_other_out(tmp_path: Path
     )
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+class StuckPcm:
+    """A PCM whose driver does not come back from a read until it is let."""
+
+    ALSAAudioError = OSError
+
+    def __init__(self) -> None:
+        self.is_inside, self.may_return = threading.Event(), threading.Event()
+        self.calls: list[str] = []
+
+    def read(self) -> tuple[int, bytes]:
+        self.is_inside.set()
+        self.may_return.wait(10)
+        return 0, b""
+
+    def drop(self) -> None:
+        self.calls.append("drop")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+def test_a_pcm_stuck_in_its_driver_is_closed_by_its_own_thread_when_it_returns(
+    caplog: pytest.LogCaptureFixture,
+):
+    stuck = StuckPcm()
+    opened = SimpleNamespace(pcm=stuck, library=stuck)
+    pcm = alsa._AlsaPcm("hw:7", cast(alsa.Opened, opened), CLOCK)
+    told: list[str] = []
+
+    def read() -> None:
+        try:
+            pcm._ask("read from", "read")
+        except DeviceError as error:
+            told.append(str(error))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert stuck.is_inside.wait(10)
+
+    pcm.close()
+    before = list(stuck.calls)
+    stuck.may_return.set()
+    reader.join(10)
+
+    assert before == [], "it was freed under the driver's feet"
+    assert stuck.calls == ["drop", "close"]
+    assert told == ["cannot read from 'hw:7': it was closed meanwhile; it is tried again"]
+    assert "'hw:7' is stuck in its driver" in caplog.text
