@@ -68,6 +68,9 @@ def _unanswered(patient: Patient, error: PivoiceError) -> Iterator[Finding]:
         if patient.is_active:
             text = f"the service runs, and nobody listens at {place}"
             yield Finding("daemon", "fail", text, f"{_RESTART}; if it stays so: {_JOURNAL}")
+        elif patient.is_starting:
+            text = "the service is starting, and will have the cards"
+            yield Finding("daemon", "warn", text, "pivoice doctor, in a moment")
         patient.daemon = "absent"
         return
     if isinstance(cause, PermissionError):

@@ -78,6 +78,11 @@ class Patient:
         return self.unit.get("ActiveState") in ("active", "reloading", "deactivating")
 
     @property
+    def is_starting(self) -> bool:
+        """Whether systemd starts it just now: it is about to open the cards."""
+        return self.unit.get("ActiveState") == "activating" and self.unit.get("SubState") != "auto-restart"
+
+    @property
     def user(self) -> str:
         """The user that the service runs as; "" where there is no service, and we run it ourselves."""
         return (self.unit.get("User") or "root") if self.is_installed else ""
@@ -91,4 +96,4 @@ class Patient:
     @property
     def is_held(self) -> bool:
         """Whether our own daemon has microphone, speaker and pins, or may have: they are left to it."""
-        return self.daemon != "absent" or self.is_active
+        return self.daemon != "absent" or self.is_active or self.is_starting

@@ -203,6 +203,16 @@ def test_a_service_that_runs_without_its_socket_is_told(pi: FakePi, place: Path)
     assert found.verdict == "fail" and "nobody listens" in found.text and patient.is_held
 
 
+def test_a_service_that_is_starting_is_not_robbed_of_its_cards(pi: FakePi, place: Path):
+    pi.serves(ActiveState="activating", SubState="start")
+    patient = pi.patient(f'[control]\nsocket = "{place}"')
+
+    assert only(live.daemon, patient).verdict == "warn"
+    assert (
+        only(sound.microphone, patient).verdict == "warn" and only(sound.speaker, patient).verdict == "warn"
+    )
+
+
 def test_where_nobody_is_there_is_nothing_to_tell(pi: FakePi, place: Path):
     patient = pi.patient(f'[control]\nsocket = "{place}"')
 
