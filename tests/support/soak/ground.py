@@ -217,8 +217,8 @@ class Room:
 class LoudGate:
     """A gate that takes next to no time: open while anything is loud, and for a second after."""
 
-    def __init__(self, rate_hz: int) -> None:
-        self.block_frames = round(DOZE_S * rate_hz)
+    def __init__(self, rate_hz: int, *, block_s: float = DOZE_S) -> None:
+        self.block_frames = round(block_s * rate_hz)
         self.is_open = True
         self._held = 3
 
