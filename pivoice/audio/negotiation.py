@@ -83,6 +83,7 @@ class Negotiation:
         self._name = name
         self._side = side
         self._audio = audio
+        self._is_answered = False  # somebody is at home, there is no need to knock
         is_loud = side == "capture" and audio.gain_db > 0  # what is made louder should have all its bits
         self._encodings = _WIDEST_FIRST if is_loud else tuple(ENCODINGS)
         channels = audio.channel + 1 if side == "capture" else 1
@@ -154,6 +155,10 @@ class Negotiation:
         is_capture, library = self._side == "capture", self._library
         period_ms = self._audio.period_ms
         lines: list[str] = []
+        if not self._is_answered:
+            text, lines = chatter.knock(name, self._side)
+            if text:
+                raise refusals.refused(name, self._side, text, chatter=lines)
         try:
             with chatter.captured() as lines:
                 pcm = library.PCM(
@@ -168,6 +173,7 @@ class Negotiation:
                 )
         except library.ALSAAudioError as error:
             raise refusals.refused(name, self._side, text_of(error), chatter=lines) from error
+        self._is_answered = True
         return Opened(pcm, library)
 
     def _lacks_the_channel(self, channels: int) -> DeviceError:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from pivoice.audio.alsa import AlsaCapture
 from pivoice.clock import SystemClock
 from pivoice.config import AudioConfig
 from pivoice.errors import DeviceError
+from tests.support.bed import Bed
 
 
 def open_files() -> int:
@@ -89,3 +92,45 @@ def test_nothing_is_left_open_after_many_failed_opens():
         fail()
 
     assert open_files() == before
+
+
+def test_a_card_that_is_missing_for_a_year_costs_no_memory(bed: Bed):
+    bed.unplug("mic")
+
+    def fail() -> None:
+        with pytest.raises(DeviceError):
+            AlsaCapture("plughw:CARD=bed,DEV=0", AudioConfig(), SystemClock())
+
+    for _ in range(20):
+        fail()
+    gc.collect()
+    before = sys.getallocatedblocks()
+
+    for _ in range(300):
+        fail()
+
+    gc.collect()
+    assert sys.getallocatedblocks() - before < 100
+
+
+def test_a_pcm_that_hangs_as_it_opens_does_not_keep_another_from_opening(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(chatter, "_PATIENCE_S", 0.05)
+    is_inside, may_end = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        with chatter.captured():
+            is_inside.set()
+            may_end.wait(10)
+
+    hanging = threading.Thread(target=hang)
+    hanging.start()
+    assert is_inside.wait(10)
+
+    pcm = AlsaCapture("bed_mic", AudioConfig(), SystemClock())
+
+    assert len(pcm.read()) == 960
+    pcm.close()
+    may_end.set()
+    hanging.join(10)
