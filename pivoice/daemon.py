@@ -15,7 +15,7 @@ from datetime import date
 from operator import attrgetter
 from pathlib import Path
 
-from pivoice import __version__, service
+from pivoice import __version__, journal, service
 from pivoice.agent.session import Session
 from pivoice.agent.settings import MUTABLE
 from pivoice.appearance import Appearance
@@ -141,12 +141,6 @@ class Daemon:
         self._stopping.set()
 
     @property
-    def uptime_s(self) -> float:
-        """Seconds since the first daemon of this process began."""
-        since_s = self.lasting.since_s
-        return 0.0 if since_s is None else round(self._loop.time() - since_s, 1)
-
-    @property
     def is_at_rest(self) -> bool:
         """Nobody has the floor."""
         return self.turn.state is State.IDLE
@@ -219,6 +213,7 @@ class Daemon:
 
     def _replaced(self, part: str, reason: str) -> None:
         logger.error("%s; another takes its place", reason)
+        logger.info("where the threads stood:\n%s", journal.where_threads_stand())
         self.lasting.restarts[part] += 1
         self._observe("restart", {"part": part})
 

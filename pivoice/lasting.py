@@ -22,3 +22,7 @@ class Lasting:
     """Latencies, turns and metrics, of all daemons together."""
     restarts: Counter[str] = field(default_factory=Counter)
     """How often a part hung, and another took its place: capture, playback, loop."""
+
+    def uptime_s(self, now_s: float) -> float:
+        """Return for how long there has been a daemon."""
+        return 0.0 if self.since_s is None else round(now_s - self.since_s, 1)

@@ -16,6 +16,7 @@ from pivoice.audio.playback import Mouth
 from pivoice.audio.reference import Reference
 from pivoice.audio.stage import STAGES, open_stage
 from pivoice.audio.wake_ear import Listening, Post, Report
+from pivoice.audio.xruns import XrunLog
 from pivoice.clock import Clock
 from pivoice.config import Config
 from pivoice.fitting import choose_echo
@@ -50,6 +51,7 @@ class Sound:
         self._spoken = SpokenRing()
         self._gate = None if self.echo.mode == "none" else HalfDuplexGate()
         self._reference = Reference() if self.echo.mode in STAGES else None
+        self._xruns = XrunLog("capture"), XrunLog("playback")
         self._listening = listening
         self._left_behind: list[Ears | Mouth] = []
         self.ears = self._open_ears(listening)
@@ -135,6 +137,7 @@ class Sound:
             spoken=self._spoken,
             gate=gate,
             echo=open_stage(self.echo.mode, reference, gate) if reference and gate else None,
+            xruns=self._xruns[0],
         )
 
     def _open_mouth(self) -> Mouth:
@@ -146,6 +149,7 @@ class Sound:
             spoken=self._spoken,
             gate=self._gate,
             reference=self._reference,
+            xruns=self._xruns[1],
         )
 
 

@@ -58,9 +58,10 @@ class Ears:
         spoken: SpokenRing,
         gate: HalfDuplexGate | None,
         echo: EchoStage | None = None,
+        xruns: XrunLog | None = None,
     ) -> None:
         """`gate` knows when a reply is audible. Without `echo` nothing is sent meanwhile: half duplex;
-        without both, everything is."""
+        without both, everything is. `xruns`: of the ears before these."""
         self.beats = 0
         """Periods captured and consumed: what the watchdog eats."""
         self.attempts = 0
@@ -86,7 +87,7 @@ class Ears:
         self._muted = False  # the event loop writes it
         self._asked = Valve.CLOSED  # the event loop's own: what the valve was last set to
         self._is_lost = False
-        self._xruns = XrunLog("capture")
+        self._xruns = xruns or XrunLog("capture")
         self._meter = LevelMeter("microphone", report)
         self._pcm: Capture | None = None
         self._is_in_card = False  # this thread is in the PCM's hands: nobody else may touch it
@@ -125,6 +126,11 @@ class Ears:
     def listens_for(self) -> str:
         """The wake words, for a sentence; "the button" when there are none."""
         return ", ".join(self._wake.models) or "the button"
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """What score makes a wake word, by model."""
+        return self._wake.thresholds
 
     @property
     def watching(self) -> bool:

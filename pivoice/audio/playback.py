@@ -52,8 +52,10 @@ class Mouth:
         spoken: SpokenRing,
         gate: HalfDuplexGate | None,
         reference: Reference | None = None,
+        xruns: XrunLog | None = None,
     ) -> None:
-        """`reference`: of a canceller, which need not wait for the room to fall silent after a reply."""
+        """`reference`: of a canceller, which need not wait for the room to fall silent after a reply.
+        `xruns`: of the mouth before this one."""
         self.beats = 0
         """What the thread has got done, in no particular unit."""
         self.is_open = False
@@ -76,7 +78,7 @@ class Mouth:
         self._audible = 0  # the last reply that was heard to begin
         self._ending: tuple[int, float] | None = None  # a reply written to its end, and when it has sounded
         self._is_lost = False
-        self._xruns = XrunLog("playback")
+        self._xruns = xruns or XrunLog("playback")
         self._meter = LevelMeter("speaker", report)
         self._pcm: Playback | None = None
         self._is_at_rest = True  # this thread waits for something to do, in nobody's hands

@@ -142,6 +142,11 @@ class WakeEar:
         self._heard = 0  # up to where the detector has heard
 
     @property
+    def thresholds(self) -> dict[str, float]:
+        """What score makes a wake word of which model."""
+        return {name: self._policy.threshold_of(name) for name in self.models} if self._policy else {}
+
+    @property
     def is_quiet(self) -> bool:
         """Nothing that the detector should hear goes on."""
         return self._detector is None or (self._gate is not None and not self._gate.is_open)

@@ -118,9 +118,9 @@ def test_what_the_card_refused_is_not_told(tmp_path: Path):
         def late_s() -> float:
             nonlocal asked
             asked += 1
-            if asked == 20:  # it is asked in turns: by what waits for room, and by what writes
+            if asked == 21:  # by the look for the card, then in turns by what waits for room and what writes
                 card.unplug()
-            return 0.001 if asked == 20 else 0.0
+            return 0.001 if asked == 21 else 0.0
 
         card.lateness = late_s
         say(mouth, 1, 2.0)
@@ -128,7 +128,7 @@ def test_what_the_card_refused_is_not_told(tmp_path: Path):
 
     reference, _ = play(tmp_path, script)
 
-    assert asked == 20
+    assert asked == 21
     assert len(reference.told) == 9
     assert reference.calls == ["open", "stop"]
 

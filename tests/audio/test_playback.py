@@ -769,10 +769,11 @@ def test_a_card_that_loses_samples_all_the_time_is_given_up_and_tried_again(
 
     async def script(loop: JumpLoop, mouth: Mouth) -> None:
         say(mouth, 1, noise(20, WIRE_HZ))
-        for _ in range(60):
-            await asyncio.sleep(0.04)
-            house.speaker.request_xrun()
         await asyncio.sleep(1)
+        house.speaker.storm(True)
+        await asyncio.sleep(2.5)
+        house.speaker.storm(False)
+        await asyncio.sleep(5)
 
     house.run(script)
 

@@ -56,7 +56,7 @@ def test_a_watchdog_that_fails_ends_the_session_and_the_daemon(
         await asyncio.sleep(5)
         raise MistakeError
 
-    monkeypatch.setattr("pivoice.service.feed_watchdog", feed)
+    monkeypatch.setattr("pivoice.watchdog.PartsWatch.run", feed)
 
     async def main(world: World) -> None:
         await in_a_conversation(world)
