@@ -35,7 +35,7 @@ def main() -> int:
     console.print(_happenings(report))
     for line in report.traces:
         print(line)
-    return _verdict(report)
+    return verdict(report)
 
 
 def _order() -> Order:
@@ -119,7 +119,8 @@ def _worst(by_fault: dict[str, float]) -> dict[str, float]:
     return worst
 
 
-def _verdict(report: Report) -> int:
+def verdict(report: Report) -> int:
+    """Tell what was broken, and how to see it again; return the exit code."""
     promises, order = report.promises, report.order
     assert promises is not None, "it ran"
     if report.is_sound:

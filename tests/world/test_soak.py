@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import re
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.soak.days import Order, Report
 from tests.support.soak.faults import FAULTS
 from tests.support.soak.inventory import ALLOWANCES, MUST_BE, Inventory, compare
 from tests.support.soak.promises import Promises
@@ -58,6 +60,21 @@ def test_a_session_or_socket_that_is_open_is_told_even_if_it_was_so_at_first(nam
     (fault,) = compare(look(**{name: 1.0}), look(**{name: 1.0}))
 
     assert fault.startswith(name)
+
+
+def test_a_broken_promise_is_told_with_its_time_and_how_to_see_it_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    module = importlib.import_module("soak")
+    report = Report(Order(seed=5, days=2.0), promises=Promises(lambda: 7200.5))
+    assert module.verdict(report) == 0
+
+    report.promises.check(False, "deaf")  # type: ignore[union-attr]
+
+    assert module.verdict(report) == 1
+    told = capsys.readouterr().out
+    assert "BROKEN at 7200.5 s: deaf" in told and "scripts/soak --seed 5 --days 2" in told
 
 
 def test_a_traceback_in_the_log_is_a_broken_promise():

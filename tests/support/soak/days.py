@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pivoice.simulation import JumpLoop, run_jumping
 from tests.support.soak import inventory
-from tests.support.soak.disturbance import Calm, Lane
+from tests.support.soak.disturbance import BACK_S, Calm, Lane
 from tests.support.soak.faults import FAULTS
 from tests.support.soak.ground import DAY_S, SoakWorld
 from tests.support.soak.inventory import Inventory
@@ -21,6 +21,7 @@ from tests.support.world import answering
 
 HOUR_S = 3600.0
 _CALM_S = 120.0  # before a look: a lingering session is gone after 30 s, a dead link after 40
+_LOOK_IN_S = 20.0
 _NEAR_S = 60.0  # of a fault: a link that it killed may be given up so much later
 _LONGEST_S = {"first": 20.0, "later": 600.0}
 
@@ -110,10 +111,22 @@ async def _live(world: SoakWorld, order: Order, report: Report, tell: Callable[[
                 group.create_task(lane.live(to_s - _CALM_S, faults=count, longest_s=longest_s))
             acts = 0 if is_first else max(1, round(order.acts * share))
             group.create_task(user.live(to_s - _CALM_S, acts=acts))
+            group.create_task(_look_in(world, calm, to_s - _CALM_S))
         await asyncio.sleep(to_s - world.loop.time())
         at_s = to_s
         _look(world, order, report)
         tell(f"{at_s / DAY_S:.2f} days: {world.conversations} conversations, {world.promises.count} broken")
+
+
+async def _look_in(world: SoakWorld, calm: Calm, until_s: float) -> None:
+    """See to it, now and then, that a device at rest hears, and costs nothing."""
+    while (now_s := world.loop.time()) < until_s:
+        if world.state == "idle" and now_s - world.changed_s > _NEAR_S and calm.holds(_NEAR_S):
+            hears = await world.becomes(lambda: world.hears, BACK_S)
+            world.promises.check(hears, f"deaf, and nothing is wrong: {world.daemon.seen.sentence()}")
+            is_billed = bool(world.agent.open_sessions) and world.state == "idle"
+            world.promises.check(not is_billed, "at rest for a minute, and a session is open")
+        await asyncio.sleep(_LOOK_IN_S)
 
 
 def _look(world: SoakWorld, order: Order, report: Report) -> None:

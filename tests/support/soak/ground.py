@@ -71,13 +71,15 @@ class SoakWorld(World):
         """Whether no fault is near."""
         self.is_faulty = False
         """The configuration file holds a mistake."""
+        self.changed_s = 0.0
+        """When who has the floor, or what the light shows, last changed."""
         self.conversations = 0
         self.restarts = 0
         """Of parts, as the daemons told."""
         self.jam = Jam()
         self._digest = hashlib.sha256()
         random.seed(seed)  # the product's own dice: how soon it tries again
-        capture.DOZE_S = DOZE_S  # type: ignore[misc]
+        self._usual_doze_s, capture.DOZE_S = capture.DOZE_S, DOZE_S
 
     @property
     def _host(self) -> str:
@@ -133,6 +135,8 @@ class SoakWorld(World):
         told = json.dumps(line, default=str).replace(str(self._directory), "")
         self._digest.update(told.replace(self._host, "").encode())
         self.lines.append(line)
+        if line["event"] == "state":
+            self.changed_s = self.loop.time()
         self.conversations += line["event"] == "session" and line.get("state") == "ready"
         self.restarts += line["event"] == "restart"
         if self.agent.bare_closes:
@@ -172,8 +176,11 @@ class SoakWorld(World):
         self.agent.violations = [
             each for each in self.agent.violations if not any(c in each for c in _CROSSING)
         ]
-        await super().tear_down()
         self.jam.release()
+        try:
+            await super().tear_down()
+        finally:
+            capture.DOZE_S = self._usual_doze_s
 
 
 TOML = """
