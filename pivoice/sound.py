@@ -68,6 +68,12 @@ class Sound:
         self.mouth.stop()
         self.ears.stop()
 
+    def abandon(self) -> None:
+        """Leave behind what did not end: another daemon in this process may be about to open the cards."""
+        for part in (self.ears, self.mouth):
+            if part.is_running:
+                part.abandon()
+
     @property
     def is_running(self) -> bool:
         """Whether one of the threads in charge is still there."""
