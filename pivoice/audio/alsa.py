@@ -82,6 +82,7 @@ class _AlsaPcm:
         self._card = opened
         self._clock = clock
         self._never = threading.Event()
+        self._storm = card_faults.XrunStorm()
         self._lock = threading.Lock()  # held inside libasound, where nothing blocks: the PCM is non-blocking
         self._is_closed = False  # written by whoever closes
 
@@ -157,6 +158,7 @@ class AlsaCapture(_AlsaPcm):
         wanted = periods * self.format.period_frames * self._frame_bytes
         duration_s = periods * self.format.period_frames / self.format.rate_hz
         deadline_s = self._clock.monotonic() + duration_s + card_faults.STUCK_S
+        is_storm = False
         is_there = periods > 1 and self._is_started and self._has(wanted)
         while len(self._rest) < wanted:
             if self._is_started and not is_there:
@@ -164,12 +166,15 @@ class AlsaCapture(_AlsaPcm):
             count, content = self._ask("read from", "read")
             self._is_started = count != _XRUN
             if count == _XRUN:
-                self.xruns += 1
                 self._rest = b""
+                self.xruns += 1
+                is_storm = self._storm.is_on(self._clock.monotonic())
                 if self._clock.monotonic() > deadline_s:
                     raise card_faults.stormy(self._name)
             self._rest += content
             is_there = is_there and bool(content)
+        if is_storm:
+            raise card_faults.too_many_xruns(self._name, "read from")
         content, self._rest = self._rest[:wanted], self._rest[wanted:]
         return content
 
@@ -230,6 +235,8 @@ class AlsaPlayback(_AlsaPcm):
             count = self._ask("write to", "write", content)
             if count == _XRUN:
                 self.xruns += 1  # nothing was taken: again
+                if self._storm.is_on(self._clock.monotonic()):
+                    raise card_faults.too_many_xruns(self._name, "write to")
             else:
                 content = content[count * frame_bytes :]
             if not content:

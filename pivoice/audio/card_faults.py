@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import deque
 
 from pivoice.errors import DeviceError
 
 STUCK_S = 2.0  # a card that moves nothing for this long is given up
+STORM_XRUNS = 25
+"""In `STUCK_S`. A thread that comes late has one or two; so many come from the card, its driver or a machine
+that is hopelessly busy, and what is left of the sound is of no use."""
 
 _RETRIED = "it is tried again"
 _CAUSES = {  # what an open PCM says -> (what that means, what to do)
@@ -28,6 +32,18 @@ _CAUSES = {  # what an open PCM says -> (what that means, what to do)
 }
 
 
+class XrunStorm:
+    """Tells when xruns come so thick that the sound is of no use. One thread."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque(maxlen=STORM_XRUNS)
+
+    def is_on(self, now_s: float) -> bool:
+        """Count an xrun at `now_s`; return whether there were `STORM_XRUNS` within `STUCK_S`."""
+        self._times.append(now_s)
+        return len(self._times) == STORM_XRUNS and now_s - self._times[0] <= STUCK_S
+
+
 def stuck_capture(name: str) -> DeviceError:
     """The microphone is there, and gives nothing."""
     return _lost(name, "read from", f"it gave no sound for {STUCK_S:g} s", "plug it out and in, or restart")
@@ -40,8 +56,12 @@ def stuck_playback(name: str) -> DeviceError:
 
 def stormy(name: str) -> DeviceError:
     """A microphone that loses every period of sound."""
-    reason = f"xruns and nothing else for {STUCK_S:g} s: its driver or this machine cannot keep up"
-    return _lost(name, "read from", reason, "see what else runs (`top`), and try audio.period_ms = 40")
+    return _stormy(name, "read from", f"xruns and nothing else for {STUCK_S:g} s")
+
+
+def too_many_xruns(name: str, doing: str) -> DeviceError:
+    """A card that loses sound again and again."""
+    return _stormy(name, doing, f"{STORM_XRUNS} xruns in {STUCK_S:g} s")
 
 
 def closed(name: str, doing: str) -> DeviceError:
@@ -62,6 +82,11 @@ def broken(name: str, doing: str, text: str) -> DeviceError:
         if text == os.strerror(number):
             return _lost(name, doing, reason or text, advice)
     return _lost(name, doing, text, f"check its cable; {_RETRIED}")
+
+
+def _stormy(name: str, doing: str, what: str) -> DeviceError:
+    reason = f"{what}: its driver or this machine cannot keep up"
+    return _lost(name, doing, reason, "see what else runs (`top`), and try audio.period_ms = 40")
 
 
 def _lost(name: str, doing: str, reason: str, advice: str) -> DeviceError:

@@ -210,17 +210,19 @@ class SimulatedCapture(Handle):
 
     def _await(self, wanted: int) -> int:
         """Wait until `wanted` frames are there in one piece; return the end of them."""
-        device, begun_s = self._device, self._clock.monotonic()
+        device, begun_s, is_storm = self._device, self._clock.monotonic(), False
         while True:
             now = device.frame_at(self._clock.monotonic())
             if now - self._next > self.format.buffer_frames or device.xrun_wanted:
                 device.xrun_wanted = False
-                self.xruns += 1
                 self._next = now
+                is_storm = self._count_xrun()
             stop = self._next + wanted
             self._wait_until(device, device.time_of(stop))
             stood_still = self._sit_out(device, card_faults.stuck_capture(device.name))
             if not stood_still and not device.is_stormy:
+                if is_storm:
+                    raise card_faults.too_many_xruns(device.name, "read from")
                 return stop
             device.xrun_wanted = True
             if stood_still:
@@ -256,8 +258,9 @@ class SimulatedPlayback(Handle):
         is_xrun = self._device.xrun_wanted or self._device.is_stormy
         if self._end is not None and (now > self._end or is_xrun):
             self._device.xrun_wanted = False
-            self.xruns += 1
             self._end = None
+            if self._count_xrun():
+                raise card_faults.too_many_xruns(self._device.name, "write to")
         start = now if self._end is None else self._end
         self._device.record(start, period)
         self._end = start + len(period)

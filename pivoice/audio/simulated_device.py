@@ -114,6 +114,7 @@ class Handle:
         """The card is, or the PCM was closed: nothing is to be waited for any more."""
         self.xruns = 0
         self._is_closed = False
+        self._storm = card_faults.XrunStorm()
         device.in_use = self
         device.opened += 1
         if device.epoch_s is None:
@@ -146,6 +147,11 @@ class Handle:
                 raise stuck
             self._wait_until(device, self._clock.monotonic() + self._period / device.rate_hz)
         return True
+
+    def _count_xrun(self) -> bool:
+        """Return whether there are too many."""
+        self.xruns += 1
+        return self._storm.is_on(self._clock.monotonic())
 
     def _check(self, device: Device) -> None:
         if self._is_closed:

@@ -249,3 +249,16 @@ def test_a_read_that_hangs_in_the_driver_hangs_until_it_is_mended_or_closed(tmp_
     run_jumping(script)
 
     assert told == ["320 samples at 60.0 s" if is_mended else "it was closed meanwhile at 60.0 s"]
+
+
+def test_a_microphone_that_loses_sound_again_and_again_is_given_up_though_some_is_left(tmp_path: Path):
+    name = f"simulated:{write_wav(tmp_path / 'a.wav', noise(0.1, 16000), 16000)}"
+    ear = open_capture(name, AudioConfig(capture=name), StepClock())
+
+    with pytest.raises(DeviceError, match="25 xruns in 2 s"):
+        for _ in range(60):
+            microphone(name).request_xrun()
+            ear.read()
+            ear.read()
+
+    assert ear.xruns == 25

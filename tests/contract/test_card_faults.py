@@ -127,6 +127,19 @@ def test_a_microphone_is_heard_again_when_the_storm_is_over(card: Card, ear: Cap
     assert ear.xruns <= xruns + 1
 
 
+def test_a_speaker_in_a_storm_of_xruns_is_given_up(
+    card: Card, mouth: Playback, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(card_faults, "STUCK_S", 2.0)
+    play(mouth, noise(0.04, RATE_HZ))
+    card.fail("speaker", "storm")
+
+    with pytest.raises(DeviceError, match=r"25 xruns in 2 s.*audio\.period_ms"):
+        play(mouth, noise(4, RATE_HZ))
+
+    assert mouth.xruns == card_faults.STORM_XRUNS
+
+
 def test_a_speaker_in_a_storm_of_xruns_counts_every_one(card: Card, mouth: Playback):
     play(mouth, noise(0.04, RATE_HZ))
     card.fail("speaker", "storm")
