@@ -79,7 +79,9 @@ def _parser() -> argparse.ArgumentParser:
         "--seconds", type=_whole(1, 60), default=5, help="how long --listen listens (default: 5)"
     )
     devices.add_argument("--json", action="store_true", help="print one JSON object")
-    devices.add_argument("pcm", nargs="*", metavar="PCM", help="with --listen: these PCMs instead of every card")
+    devices.add_argument(
+        "pcm", nargs="*", metavar="PCM", help="with --listen: these PCMs instead of every card"
+    )
     verb("monitor", _monitor, "Watch the running daemon: state, light, levels, wake scores, what is said.")
     doctor = verb(
         "doctor",
