@@ -42,6 +42,7 @@ _STEP_FRAMES = 160
 _FEATURES = 40
 
 _PACKAGE = "pymicro-wakeword>=2.5,<3"
+_INSTALLED = "/opt/pivoice/"  # where scripts/install puts us, and keeps what it was told to add
 _JUST_BELOW = math.nextafter(0.5, 0.0)
 
 Features = NDArray[np.float64]
@@ -275,6 +276,8 @@ def _missing(what: str) -> ConfigError:
     """Return the error that says how to install the package, for the environment that runs."""
     sudo = "" if os.access(sys.prefix, os.W_OK) else "sudo "
     command = f'{sudo}{sys.prefix}/bin/python -m pip install "{_PACKAGE}"'
+    if sys.prefix.startswith(_INSTALLED):
+        command = "sudo ./scripts/install --micro"
     return ConfigError(
         [
             Fault(

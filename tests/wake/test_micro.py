@@ -326,3 +326,13 @@ def test_the_sentence_installs_what_the_extra_does():
     text = (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text()
 
     assert text.count('"pymicro-wakeword>=2.5,<3"') == 2
+
+
+def test_an_installed_pivoice_is_told_to_install_it_by_the_installer(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("sys.prefix", "/opt/pivoice/venv.2026-11-23")
+
+    with pytest.raises(ConfigError) as caught:
+        open_detector(WakeConfig(engine="micro", models=["alexa"]))
+
+    assert "run: sudo ./scripts/install --micro;" in str(caught.value)
