@@ -193,7 +193,7 @@ class Daemon:
             logger.warning("the session did not end within %.1f s; the server closes it within 30 s", STOP_S)
 
     async def _let_threads_end(self) -> None:
-        """Wait until both cards are closed; a thread that hangs is left behind, if possible without its card."""
+        """Wait until both cards are closed; a thread that hangs is left behind without its card."""
         for _ in range(round(STOP_S / 0.01)):
             if not self.sound.is_running:
                 return
