@@ -47,16 +47,6 @@ def stage(tmp_path: Path, bed: Bed) -> Iterator[Stage]:
         yield made
 
 
-@pytest.fixture
-def systemd(tmp_path: Path, stage: Stage) -> Iterator[socket.socket]:
-    """What $NOTIFY_SOCKET names; it would kill us after 3 s without a sign of life."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
-        listening.bind(str(tmp_path / "notify"))
-        listening.settimeout(20)
-        stage.environment |= {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "3000000"}
-        yield listening
-
-
 def start(stage: Stage, hang: str) -> None:
     path = str(stage.write_config())
     stage.daemon = stage.spawn(["-c", HANG.format(hang=hang), "run", "--config", path], "daemon")

@@ -24,16 +24,6 @@ def stage(tmp_path: Path, bed: Bed) -> Iterator[Stage]:
         yield made
 
 
-@pytest.fixture
-def systemd(tmp_path: Path, stage: Stage) -> Iterator[socket.socket]:
-    """What $NOTIFY_SOCKET names; it kills us after 3 s without a sign of life."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
-        listening.bind(str(tmp_path / "notify"))
-        listening.settimeout(20)
-        stage.environment |= {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "3000000"}
-        yield listening
-
-
 def told_until(systemd: socket.socket, message: str) -> list[str]:
     """Return what systemd is told from now on, up to what begins with `message`."""
     told: list[str] = []
