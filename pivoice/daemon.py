@@ -74,6 +74,7 @@ class Daemon:
             post=self.post,
             report=self.report,
             replaced=self._replaced,
+            left_behind=self.lasting.left_behind,
         )
         self.echo, self.uplink = self.sound.echo, self.sound.uplink
         self.turn = Turn(deadlines(config), half_duplex=self.echo.mode == "half_duplex")
@@ -178,7 +179,7 @@ class Daemon:
             if self._deadline:
                 self._deadline.cancel()
         finally:
-            await asyncio.gather(self._end_session(), self._let_threads_end())
+            await asyncio.gather(self._end_session(), self.sound.closed(within_s=STOP_S))
         for told in self.chronicle.close(readings(self)):
             self.control.publish(told)
         await self.control.close()
@@ -191,14 +192,6 @@ class Daemon:
                 await self.session.close()
         except TimeoutError:
             logger.warning("the session did not end within %.1f s; the server closes it within 30 s", STOP_S)
-
-    async def _let_threads_end(self) -> None:
-        """Wait until both cards are closed; a thread that hangs is left behind without its card."""
-        for _ in range(round(STOP_S / 0.01)):
-            if not self.sound.is_running:
-                return
-            await asyncio.sleep(0.01)
-        self.sound.abandon()
 
     # --- sound ---
 

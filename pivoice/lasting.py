@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from pivoice import journal
 from pivoice.agent.memory import Memory
+from pivoice.audio.capture import Ears
+from pivoice.audio.playback import Mouth
 from pivoice.chronicle import Chronicle
 
 
@@ -20,6 +22,8 @@ class Lasting:
     """What was said lately, for telling a session that does not remember."""
     chronicle: Chronicle = field(default_factory=lambda: Chronicle(journal.note))
     """Latencies, turns and metrics, of all daemons together."""
+    left_behind: list[Ears | Mouth] = field(default_factory=list)
+    """Parts whose thread hung when another took their place, or a daemon ended; it may hold a card yet."""
     restarts: Counter[str] = field(default_factory=Counter)
     """How often a part hung, and another took its place: capture, playback, loop."""
 

@@ -6,6 +6,7 @@ Event loop only. A part whose thread hangs is left behind, and another one takes
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from pivoice.audio.buffers import SpokenRing, Uplink
@@ -25,6 +26,7 @@ from pivoice.watchdog import HearsOrTries, Part, PartsWatch
 
 # Between the threads: how long the event loop may stand still. What waits for a link waits in the agent room.
 UPLINK_S = 6.0
+_LOOK_S = 0.01
 
 
 class Sound:
@@ -39,8 +41,10 @@ class Sound:
         post: Post,
         report: Report,
         replaced: Callable[[str, str], None],
+        left_behind: list[Ears | Mouth],
     ) -> None:
-        """`replaced`: told which part hung ("capture", "playback"), and that in half a sentence."""
+        """`replaced`: told which part hung ("capture", "playback"), and that in half a sentence.
+        `left_behind`: parts that hung before, in this process; those that hang now are added."""
         self.echo = choose_echo(config)
         self.uplink = Uplink(capacity_s=UPLINK_S + config.wake.preroll_ms / 1000)
         self._config = config
@@ -53,7 +57,7 @@ class Sound:
         self._reference = Reference() if self.echo.mode in STAGES else None
         self._xruns = XrunLog("capture"), XrunLog("playback")
         self._listening = listening
-        self._left_behind: list[Ears | Mouth] = []
+        self._left_behind = left_behind
         self.ears = self._open_ears(listening)
         self.mouth = self._open_mouth()
         self.is_watched = False
@@ -68,11 +72,17 @@ class Sound:
         self.mouth.stop()
         self.ears.stop()
 
-    def abandon(self) -> None:
-        """Leave behind what did not end: another daemon in this process may be about to open the cards."""
+    async def closed(self, *, within_s: float) -> None:
+        """Wait until both cards are closed. A thread that hangs is left behind, without its card: another
+        daemon in this process may be about to open it."""
+        for _ in range(round(within_s / _LOOK_S)):
+            if not self.is_running:
+                return
+            await asyncio.sleep(_LOOK_S)
         for part in (self.ears, self.mouth):
             if part.is_running:
                 part.abandon()
+                self._left_behind.append(part)
 
     @property
     def is_running(self) -> bool:
@@ -90,7 +100,7 @@ class Sound:
     @property
     def hung(self) -> int:
         """How many threads were left behind and still hang: what they hold may be lost to us."""
-        self._left_behind = [each for each in self._left_behind if each.is_running]
+        self._left_behind[:] = [each for each in self._left_behind if each.is_running]
         return len(self._left_behind)
 
     def watched(self, watchers: int) -> None:

@@ -150,3 +150,29 @@ def test_a_speaker_lost_at_rest_is_shown_and_found_again(tmp_path: Path):
         assert world.daemon.turn.ignored[PlaybackLost.__name__] == 0
 
     live(main, tmp_path, toml=BUTTON)
+
+
+def test_a_driver_that_hangs_over_a_reload_starves_the_watchdog(tmp_path: Path):
+    async def main(world: World) -> None:
+        before = world.daemon
+        await asyncio.sleep(3)
+        world.mic.wedge(True)
+        await asyncio.sleep(1)
+
+        await world.ask("reload")
+        await world.until(lambda: world.daemon is not before, 10)
+        await asyncio.sleep(5)
+
+        assert world.daemon.sound.hung == 1, "the card's driver has it, and nobody else will"
+        is_well = world.daemon.sound.watch()._is_well
+        is_well()
+        await asyncio.sleep(10)
+        assert not is_well()
+        world.mic.wedge(False)
+        await world.until(lambda: world.daemon.seen.hears, 10)
+        assert world.daemon.sound.hung == 0
+        is_well()
+        await asyncio.sleep(1)
+        assert is_well()
+
+    live(main, tmp_path, toml=BUTTON)
