@@ -21,7 +21,8 @@ FIRST_S = 300.0
 LONGEST_S = 3600.0
 KINDS_OF_A_SITE = 8
 """Different lines that one place in the code may say within `FIRST_S`; any more are one kind."""
-_FREE = {logging.INFO: 10}  # times that a line passes before it is held back; 1, if not listed
+_FREE = {logging.INFO: 10, logging.ERROR: 3}
+"""Times that a line passes before it is held back; 1, if not listed. A cable pulled out twice is no storm."""
 
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 

@@ -50,9 +50,8 @@ class Log:
         return self.kept.lines[before:]
 
 
-@pytest.mark.parametrize("level", [logging.WARNING, logging.ERROR])
-def test_a_warning_is_said_once_and_then_with_a_count(level: int):
-    log = Log()
+def test_a_warning_is_said_once_and_then_with_a_count():
+    log, level = Log(), logging.WARNING
 
     assert log.say("%d xruns", 1, level=level) == ["1 xruns"]
     assert log.say("%d xruns", 2, level=level) == []
@@ -102,12 +101,13 @@ def test_details_and_crashes_are_never_held_back(level: int):
     assert [log.say("again", level=level) for _ in range(30)] == [["again"]] * 30
 
 
-def test_news_may_be_the_same_for_some_times_before_it_is_a_storm():
+@pytest.mark.parametrize(("level", "times"), [(logging.INFO, 10), (logging.ERROR, 3)])
+def test_news_and_faults_may_be_the_same_for_some_times_before_it_is_a_storm(level: int, times: int):
     log = Log()
 
-    said = [log.say("muted", level=logging.INFO) for _ in range(30)]
+    said = [log.say("muted", level=level) for _ in range(30)]
 
-    assert said == [["muted"]] * 10 + [[]] * 20
+    assert said == [["muted"]] * times + [[]] * (30 - times)
 
 
 def test_turns_look_alike_and_each_is_told():
@@ -182,7 +182,7 @@ def test_counts_of_several_storms_are_each_told_when_they_are_due():
         folding.use_loop(loop)
         for text in ("no link", "no speaker"):
             for _ in range(3):
-                folding.handle(logging.LogRecord("a", logging.ERROR, __file__, 1, text, (), None))
+                folding.handle(logging.LogRecord("a", logging.WARNING, __file__, 1, text, (), None))
             await asyncio.sleep(100.0)
         await asyncio.sleep(150.0)
         assert kept.lines[2:] == ["no link (2 times more in 5 min)"]

@@ -121,7 +121,7 @@ def test_the_level_changes_without_another_handler():
 
 
 def test_what_is_held_back_is_told_when_the_process_ends(fake: FakeJournal):
-    run(JOURNALLED + LOGGED + "\nfor _ in range(30): logging.error('no microphone')", JOURNAL=fake.path)
+    run(JOURNALLED + LOGGED + "\nfor _ in range(30): logging.warning('no microphone')", JOURNAL=fake.path)
 
     assert [each["MESSAGE"] for each in fake.entries()] == [
         "turn 1: idle",
