@@ -52,15 +52,17 @@ class ConfigError(PivoiceError):
 class DeviceError(PivoiceError):
     """A sound card (or a panel's chip) cannot be used now. Retrying may help.
 
-    `advice` is the next step for the owner, without a full stop.
+    `advice` is the next step for the owner, without a full stop. `cause` is the same for errors that differ
+    only in when they were met, such as while reading and on opening again; it is the reason, if not given.
     """
 
-    def __init__(self, device: str, *, doing: str, reason: str, advice: str = "") -> None:
+    def __init__(self, device: str, *, doing: str, reason: str, advice: str = "", cause: str = "") -> None:
         super().__init__(device, doing, reason, advice)
         self.device = device
         self.doing = doing
         self.reason = reason
         self.advice = advice
+        self.cause = cause or reason
 
     def __str__(self) -> str:
         tail = f"; {self.advice}" if self.advice else ""

@@ -19,6 +19,7 @@ from pivoice.audio.buffers import SpokenRing, Uplink
 from pivoice.audio.feed import UplinkFeed
 from pivoice.audio.gate import HalfDuplexGate
 from pivoice.audio.intake import RING_S, Intake
+from pivoice.audio.losses import STEADY_S, LossLog
 from pivoice.audio.meter import LevelMeter
 from pivoice.audio.pcm import Capture, Format, Samples, open_capture
 from pivoice.audio.period_times import PeriodTimes
@@ -35,7 +36,6 @@ __all__ = ["Ears", "HalfDuplexGate"]
 logger = logging.getLogger(__name__)
 
 BACKOFF_S = (0.5, 3.0)  # first and longest wait before a lost card is tried again: it is back within 5 s
-STEADY_S = 10.0  # a card that was heard for so long and is lost is tried again at once; one that flaps is not
 DOZE_S = 0.08  # as often as the wake word is decided; a period (20 ms) at a time costs three times as much
 REPLAYED_S = 2.5  # what the wake word's detector is told of what it missed, and some
 _SLACK_S = 1e-6
@@ -86,14 +86,12 @@ class Ears:
         self._stopping = threading.Event()
         self._muted = False  # the event loop writes it
         self._asked = Valve.CLOSED  # the event loop's own: what the valve was last set to
-        self._is_lost = False
+        self._losses = LossLog(logger)
         self._xruns = xruns or XrunLog("capture")
         self._meter = LevelMeter("microphone", report)
         self._pcm: Capture | None = None
         self._is_in_card = False  # this thread is in the PCM's hands: nobody else may touch it
         self._rate_hz = 0
-        self._last_fault = ""
-        self._is_news = True  # the next time that the microphone is found is worth a line
         self._thread: threading.Thread | None = None
 
     @property
@@ -210,7 +208,7 @@ class Ears:
             try:
                 self._live()
             except Exception as error:  # the thread's top: a mistake of ours must not leave the device deaf
-                if not self._is_lost:
+                if not self._losses.is_lost:
                     logger.exception("capture thread")
                 self._lose(f"the capture thread failed: {error!r}")
                 self._clock.wait(self._stopping, BACKOFF_S[0])
@@ -226,7 +224,7 @@ class Ears:
                 self._listen()
             except DeviceError as error:
                 was_steady = self._clock.monotonic() - since_s >= STEADY_S
-                self._lose(str(error), is_news=was_steady)
+                self._lose(error, is_news=was_steady)
                 backoff_s = BACKOFF_S[0] if was_steady else backoff_s
                 self._pass_time(backoff_s, muted=muted)
                 backoff_s = min(2 * backoff_s, BACKOFF_S[1])
@@ -342,19 +340,12 @@ class Ears:
             before_s, now_s = now_s, self._clock.monotonic()
             self._feed.feed_silence(now_s - before_s)
 
-    def _lose(self, reason: str, *, is_news: bool = True) -> None:
-        """`is_news`: not one more time of a card that comes and goes."""
-        if not self._is_lost:
-            self._is_lost = True
-            self._is_news = is_news or reason != self._last_fault
-            self._last_fault = reason
-            logger.log(logging.ERROR if self._is_news else logging.DEBUG, "%s", reason)
-            self._post(CaptureLost(reason))
+    def _lose(self, error: DeviceError | str, *, is_news: bool = True) -> None:
+        if self._losses.lost(error, is_news=is_news):
+            self._post(CaptureLost(str(error)))
 
     def _find(self, opened: Format) -> None:
-        self._is_lost = False
-        logger.log(
-            logging.INFO if self._is_news else logging.DEBUG,
+        self._losses.found(
             "capture: %r at %d Hz, %s, %d channels, periods of %.1f ms",
             self._audio.capture,
             opened.rate_hz,
@@ -362,5 +353,4 @@ class Ears:
             opened.card_channels,
             1000 * opened.period_frames / opened.rate_hz,
         )
-        self._is_news = False
         self._post(CaptureFound())

@@ -30,6 +30,18 @@ _CAUSES = {  # what an open PCM says -> (what that means, what to do)
     errno.ECONNREFUSED: ("the sound server behind it ended", f"start it again; {_RETRIED}"),
     errno.EPIPE: ("it cannot be started again after an xrun", f"check its cable; {_RETRIED}"),
 }
+_SAME = (  # what a card says while it is open, and when it is opened again: one cause, met twice
+    (errno.ENODEV, errno.ENXIO, errno.ENOENT, errno.EBADFD),
+    (errno.EIO, errno.ECONNREFUSED, errno.EHOSTDOWN),
+)
+
+
+def cause_of(text: str) -> str:
+    """Return what errors of one cause have in common; `text` is strerror's."""
+    for numbers in _SAME:
+        if text in (os.strerror(number) for number in numbers):
+            return os.strerror(numbers[0])
+    return text
 
 
 class XrunStorm:
@@ -78,10 +90,9 @@ def no_such_channel(name: str, channel: int, channels: int) -> DeviceError:
 
 def broken(name: str, doing: str, text: str) -> DeviceError:
     """An open PCM failed with `text`, as strerror() says it."""
-    for number, (reason, advice) in _CAUSES.items():
-        if text == os.strerror(number):
-            return _lost(name, doing, reason or text, advice)
-    return _lost(name, doing, text, f"check its cable; {_RETRIED}")
+    known = {os.strerror(number): cause for number, cause in _CAUSES.items()}
+    reason, advice = known.get(text, (text, f"check its cable; {_RETRIED}"))
+    return _lost(name, doing, reason or text, advice, cause=cause_of(text))
 
 
 def _stormy(name: str, doing: str, what: str) -> DeviceError:
@@ -89,5 +100,5 @@ def _stormy(name: str, doing: str, what: str) -> DeviceError:
     return _lost(name, doing, reason, "see what else runs (`top`), and try audio.period_ms = 40")
 
 
-def _lost(name: str, doing: str, reason: str, advice: str) -> DeviceError:
-    return DeviceError(name, doing=doing, reason=reason, advice=advice)
+def _lost(name: str, doing: str, reason: str, advice: str, *, cause: str = "") -> DeviceError:
+    return DeviceError(name, doing=doing, reason=reason, advice=advice, cause=cause)

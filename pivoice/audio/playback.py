@@ -18,6 +18,7 @@ import numpy as np
 from pivoice.audio.buffers import WIRE_HZ, ReplyQueue, SpokenRing
 from pivoice.audio.earcons import NAMES
 from pivoice.audio.gate import HalfDuplexGate
+from pivoice.audio.losses import STEADY_S, LossLog
 from pivoice.audio.meter import LevelMeter
 from pivoice.audio.mixer import Mixed, Mixer
 from pivoice.audio.pcm import Format, Playback, Samples, from_db, open_playback
@@ -33,7 +34,6 @@ logger = logging.getLogger(__name__)
 RUN_ON_S = 5.0  # how long silence is played before the card is stopped
 BACKOFF_S = (0.5, 3.0)  # first and longest wait before a lost card is tried again: it is back within 5 s
 LOOK_S = 4.0  # how often a card at rest is looked for: one pulled out at rest tells nobody
-STEADY_S = 10.0  # a card that was there for so long and is lost is news; one that flaps is not
 AUDIBLE = round(32768 * from_db(-50))  # what the user can be expected to hear begin
 ECHOING = round(32768 * from_db(-60))  # what the microphone may hear of it
 _SLACK_S = 1e-6
@@ -77,13 +77,11 @@ class Mouth:
         self._stopping = threading.Event()
         self._audible = 0  # the last reply that was heard to begin
         self._ending: tuple[int, float] | None = None  # a reply written to its end, and when it has sounded
-        self._is_lost = False
+        self._losses = LossLog(logger)
         self._xruns = xruns or XrunLog("playback")
         self._meter = LevelMeter("speaker", report)
         self._pcm: Playback | None = None
         self._is_at_rest = True  # this thread waits for something to do, in nobody's hands
-        self._last_fault = ""
-        self._is_news = True  # the next time that the speaker is found is worth a line
         self._thread: threading.Thread | None = None
 
     @property
@@ -170,9 +168,9 @@ class Mouth:
                 self._open()
                 continue
             except DeviceError as error:
-                reason = str(error)
+                reason: DeviceError | str = error
             except Exception as error:  # the thread's top: a mistake of ours must not leave the device mute
-                if not self._is_lost:
+                if not self._losses.is_lost:
                     logger.exception("playback thread")
                 reason = f"the playback thread failed: {error!r}"
             was_steady = self._clock.monotonic() - since_s >= STEADY_S
@@ -308,30 +306,21 @@ class Mouth:
     def _observe(self, what: str, reply: int, time_s: float) -> None:
         self._report("playback", {"what": what, "reply": reply, "time_s": time_s})
 
-    def _lose(self, reason: str, *, is_news: bool = True) -> None:
-        """Forget what waited: nobody wants to hear it when the speaker is back.
-
-        `is_news`: not one more time of a card that comes and goes.
-        """
+    def _lose(self, error: DeviceError | str, *, is_news: bool = True) -> None:
+        """Forget what waited: nobody wants to hear it when the speaker is back."""
         self._forget()
-        if not self._is_lost:
-            self._is_lost = True
-            self._is_news = is_news or reason != self._last_fault
-            self._last_fault = reason
-            logger.log(logging.ERROR if self._is_news else logging.DEBUG, "%s", reason)
-            self._post(PlaybackLost(reason))
+        if self._losses.lost(error, is_news=is_news):
+            self._post(PlaybackLost(str(error)))
 
     def _find(self, pcm: Playback) -> None:
-        if self._is_lost:
+        if self._losses.is_lost:
             self._forget()
-        self._is_lost = False
         self.is_open, self.opened = True, pcm.format
         opened = pcm.format
         self._spoken.set_rate(opened.rate_hz)
         if self._reference:
             self._reference.open(opened.rate_hz)
-        logger.log(
-            logging.INFO if self._is_news else logging.DEBUG,
+        self._losses.found(
             "playback: %r at %d Hz, %s, %d channels, periods of %.1f ms",
             self._audio.playback,
             opened.rate_hz,
@@ -339,7 +328,6 @@ class Mouth:
             opened.card_channels,
             1000 * opened.period_frames / opened.rate_hz,
         )
-        self._is_news = False
         self._post(PlaybackFound())
 
     def _forget(self) -> None:

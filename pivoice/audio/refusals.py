@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from pivoice.audio.card_faults import cause_of
 from pivoice.audio.cards import PROC
 from pivoice.audio.ports import Side, holders_of, port_of, ports
 from pivoice.errors import DeviceError
@@ -47,7 +48,7 @@ def refused(
     }
     known = {os.strerror(number): cause for number, cause in causes.items()}
     reason, advice = known.get(text) or (": ".join([text, *chatter[-1:]]), listed)
-    error = DeviceError(name, doing=f"open {side}", reason=reason, advice=advice)
+    error = DeviceError(name, doing=f"open {side}", reason=reason, advice=advice, cause=cause_of(text))
     for line in chatter:
         error.add_note(line)
     return error
