@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 STILL_S = 10.0
 """A part that does nothing for so long hangs: five times what a card is given before it is told lost."""
+TRIED_S = 6.0
+"""A thread whose card stands still shows itself no oftener: 2 s of nothing, 3 s until it is tried again."""
 _SLACK_S = 0.001
 _SHARE = 3  # of systemd's patience: a part has hung for a third, is replaced, and has a third to show itself
 
@@ -68,13 +70,14 @@ class PartsWatch:
 
     async def run(self) -> None:
         """Do so for ever."""
-        limit_s, loop = still_s(), asyncio.get_running_loop()
+        look_s, loop = still_s() / 2, asyncio.get_running_loop()
+        limit_s = max(still_s(), TRIED_S)  # however short systemd's patience: a pause is no fault
         for part in self._parts:
             part.begin(loop.time())
         while True:
             if self._is_well():
                 service.notify_watchdog()
-            await asyncio.sleep(limit_s / 2)
+            await asyncio.sleep(look_s)
             for part in self._parts:
                 if (stood_s := part.stood_still_s(loop.time())) >= limit_s - _SLACK_S:
                     part.renew(stood_s)

@@ -125,6 +125,15 @@ def test_a_part_that_stands_still_is_replaced_within_half_of_systemds_patience(p
     assert first[1] >= 10 - 0.001
 
 
+def test_a_card_that_is_tried_every_few_seconds_does_not_hang_however_short_systemds_patience(
+    patience: None, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("WATCHDOG_USEC", "6000000")
+
+    assert renewals(lambda now_s: int(now_s / 5)) == []
+    assert renewals(lambda now_s: min(now_s, 21.0))[0][0] <= 28
+
+
 def test_a_part_that_gets_on_or_is_asked_for_nothing_is_left_alone(patience: None):
     ticks = itertools.count()
 
