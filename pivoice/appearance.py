@@ -12,6 +12,13 @@ from pivoice.sound import Sound
 from pivoice.turn import events
 from pivoice.turn.machine import Link, State, Turn
 
+_TROUBLES = {
+    "bad_key": "the agent's server refused the key",
+    "refused": "the agent's server refused the settings",
+    "no_network": "the last conversation found no way to the agent",
+    "cap": "the day's minutes are used up",
+}
+
 
 class Appearance:
     """See the module."""
@@ -75,7 +82,13 @@ class Appearance:
         }
 
     def sentence(self) -> str:
-        """What `systemctl status` says: whether it hears."""
+        """What `systemctl status` says: whether it hears, and what somebody must mend."""
+        troubles = [text for name, text in _TROUBLES.items() if name in self._turn.conditions]
+        if "no_speaker" in self._turn.conditions:
+            troubles.insert(0, f"no speaker: {self._config.audio.playback!r} is being retried")
+        return "; ".join([self._hearing(), *troubles])
+
+    def _hearing(self) -> str:
         turn = self._turn
         if turn.muted:
             return "muted: the microphone is closed"

@@ -143,7 +143,9 @@ def test_a_speaker_lost_at_rest_is_shown_and_found_again(tmp_path: Path):
         await asyncio.sleep(10)
         world.speaker.unplug()
         await world.until(lambda: "no_speaker" in world.daemon.seen.conditions, 5)
-        assert "speaker" in (await world.ask("status"))["faults"]
+        status = await world.ask("status")
+        assert "speaker" in status["faults"]
+        assert "hears" in status["status"] and "no speaker" in status["status"], "for systemctl status"
         world.speaker.replug()
         await world.until(lambda: not world.daemon.seen.conditions, 5)
         assert (await world.ask("status"))["faults"] == {}
