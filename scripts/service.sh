@@ -208,6 +208,15 @@ install_files() {
     systemctl daemon-reload
 }
 
+# A service that runs goes by the settings it read. Where they were spoilt since, no program would start with them.
+refuse_spoilt_configuration() {
+    [ -e "$configuration" ] && systemctl is-active --quiet pivoice.service || return 0
+    local said
+    said=$("$venv/bin/pivoice" config --check --config "$configuration" 2>&1) ||
+        die "$said
+nothing is changed, and pivoice runs on; mend the configuration, then run this again"
+}
+
 use() { # from one moment to the next
     if [ -d "$program" ] && [ ! -L "$program" ]; then
         mv "$program" "$opt/venv.old" || return # as installations were made before there was a link
@@ -217,7 +226,11 @@ use() { # from one moment to the next
 
 remember_previous() {
     ! systemctl is-active --quiet pivoice.service || was_running=yes
-    [ ! -L "$program" ] || previous=$(readlink -f "$program")
+    if [ -L "$program" ]; then
+        previous=$(readlink -f "$program")
+    elif [ -d "$program" ]; then
+        previous=$opt/venv.old # where `use` puts it; it still finds itself by the link
+    fi
     [ -n "$previous" ] && [ "$previous" != "$venv" ] && [ -e "$unit" ] || return 0
     kept=$(mktemp -d) && cp -a "$unit" "$kept/" && { [ ! -d "$drop_ins" ] || cp -a "$drop_ins" "$kept/"; }
 }

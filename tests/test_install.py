@@ -268,6 +268,41 @@ def test_a_program_that_does_not_start_gives_way_to_the_one_that_ran(machine: Ma
     assert machine.calls.read_text().endswith("systemctl restart pivoice.service\n")
 
 
+def test_an_installation_without_a_link_is_gone_back_to_as_well(machine: Machine):
+    machine.program.mkdir()
+    (machine.program / "mark").write_text("old")
+    machine.unit.write_text("old unit")
+    (machine.place / "opt" / "fresh").mkdir()
+
+    ran = machine.run(
+        'venv=$opt/fresh; remember_previous && use "$venv" && echo new > "$unit" && roll_back',
+        WAS_RUNNING="yes",
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    assert (machine.program / "mark").read_text() == "old"
+    assert machine.unit.read_text() == "old unit"
+
+
+@pytest.mark.parametrize(
+    ("was_running", "code", "goes_on"), [("yes", 78, False), ("", 78, True), ("yes", 0, True)]
+)
+def test_an_upgrade_leaves_a_service_alone_that_could_not_start_with_its_configuration(
+    machine: Machine, was_running: str, code: int, goes_on: bool
+):
+    machine.configuration.parent.mkdir()
+    machine.configuration.write_text("[audio]\n[audio]\n")
+    checker = machine.place / "opt" / "fresh" / "bin" / "pivoice"
+    checker.parent.mkdir(parents=True)
+    checker.write_text(f"#!/bin/sh\necho pivoice.toml: is not TOML >&2; exit {code}\n")
+    checker.chmod(0o755)
+
+    ran = machine.run("venv=$opt/fresh; refuse_spoilt_configuration; echo on", WAS_RUNNING=was_running)
+
+    assert ("on" in ran.stdout.split()) is goes_on, ran.stderr
+    assert goes_on or ("is not TOML" in ran.stderr and "nothing is changed" in ran.stderr)
+
+
 def test_nothing_is_rolled_back_to_a_program_that_did_not_run(machine: Machine):
     run = upgrade(machine, "use $venv; roll_back", WAS_RUNNING="")
 
