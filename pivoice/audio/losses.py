@@ -10,7 +10,7 @@ import logging
 from pivoice.errors import DeviceError
 
 STEADY_S = 10.0  # a card that was there for so long and is lost is news; one that flaps is not
-_LASTING = 5  # failures in a row, six seconds and more: then even a card that flaps is gone
+_LASTING = 3  # failures in a row, 1.5 to 6 s: then even a card that flaps is gone
 
 
 class LossLog:
