@@ -37,7 +37,7 @@ def find_key(config: AgentConfig, environ: Mapping[str, str]) -> str:
         return _read_private(Path(config.api_key_file))
     raise _fault(
         f"no API key; give one in a systemd credential (LoadCredential={CREDENTIAL}:/path/of/the/key), "
-        f"in ${VARIABLE}, or in a file named by this setting; "
+        f"in ${VARIABLE}, or in a file that agent.api_key_file names; "
         "an installed pivoice is given it by: sudo ./scripts/install --key-file FILE (or without: it asks)"
     )
 
