@@ -44,6 +44,7 @@ def refused(
         errno.EACCES: ("permission denied", "let the user pivoice runs as into group audio"),
         errno.EPERM: ("permission denied", "let the user pivoice runs as into group audio"),
         errno.EIO: ("input/output error", f"see `dmesg`, or restart the sound server behind it; {listed}"),
+        errno.ESTRPIPE: ("it is suspended", "plug it out and in, or restart"),
         errno.EINVAL: ("it does not take what was asked of it", stubborn),
     }
     known = {os.strerror(number): cause for number, cause in causes.items()}

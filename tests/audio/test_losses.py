@@ -39,6 +39,7 @@ def error(number: int, *, on_open: bool) -> DeviceError:
         (errno.EBADFD, errno.ENXIO),
         (errno.EIO, errno.EIO),
         (errno.EIO, errno.ECONNREFUSED),
+        (errno.ESTRPIPE, errno.ESTRPIPE),
     ],
 )
 def test_one_cause_is_told_once_while_reading_and_opening_put_it_differently(
@@ -50,6 +51,7 @@ def test_one_cause_is_told_once_while_reading_and_opening_put_it_differently(
 
     assert is_new == [True] + [False] * 10
     assert len(caplog.records) == 1
+    assert "; " in caplog.messages[0] and os.strerror(errno.ESTRPIPE) not in caplog.messages[0]
 
 
 def test_a_card_that_is_back_and_taken_by_another_program_is_told_as_busy(
