@@ -80,6 +80,15 @@ def test_a_card_that_flaps_is_told_of_in_the_end_if_it_stays_away(
     assert [each.levelname for each in caplog.records] == ["ERROR", "INFO", "ERROR", "INFO"]
 
 
+def test_a_card_that_is_opened_again_without_a_loss_is_no_news(
+    losses: LossLog, caplog: pytest.LogCaptureFixture
+):
+    losses.found("at the start")
+    losses.found("unmuted")
+
+    assert caplog.messages == ["at the start"]
+
+
 def test_the_fault_that_is_shown_is_the_one_of_now(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     house = House(tmp_path)
 

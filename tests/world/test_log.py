@@ -1,7 +1,8 @@
-"""How loudly the log tells of a conversation that is over."""
+"""What the log and the status line tell of a conversation that is over."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,20 @@ def test_an_end_is_told_as_loudly_as_somebody_must_act(
 
     told = [each.levelname for each in caplog.records if "for a reason" in each.getMessage()]
     assert told == [level]
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [("", ""), ("cap", "minutes"), ("refused", "settings"), ("bad_key", "key"), ("no_network", "no way")],
+)
+def test_the_status_line_says_what_must_be_mended(tmp_path: Path, fault: str, told: str):
+    async def main(world: World) -> None:
+        await world.until(lambda: world.daemon.seen.hears, 5)
+        await world.ask("wake")
+        world.daemon.post(SessionLost(world.daemon.turn.session, "for a reason", fault))
+        await asyncio.sleep(1)
+        hears, *troubles = world.daemon.seen.sentence().split("; ")[1:]
+        assert hears == "waiting for the button"
+        assert [told in each for each in troubles] == ([True] if told else [])
+
+    live(main, tmp_path, toml='[wake]\nengine = "none"\n')
