@@ -165,7 +165,7 @@ class Ears:
         driver, as in a wake-word engine, we do; where it hangs inside, nobody can: the card stays busy.
         """
         self.stop()
-        self._is_lost = True  # and nothing to be told of it
+        self._losses.is_abandoned = True
         self._post = lambda event: None
         self._report = lambda kind, facts: None
         self._wake.abandon()

@@ -21,6 +21,8 @@ class LossLog:
         self.is_lost = False
         self._cause = ""  # of this loss, or of the last one
         self._failures = 0
+        self.is_abandoned = False
+        """Nobody cares any more: nothing is told."""
         self._is_told = True  # this loss was; the first time that a card is found is told, too
 
     def lost(self, error: DeviceError | str, *, is_news: bool = True) -> bool:
@@ -28,6 +30,8 @@ class LossLog:
 
         `is_news`: not one more time of a card that comes and goes. Such a loss is told only if it lasts.
         """
+        if self.is_abandoned:
+            return False
         cause = error.cause if isinstance(error, DeviceError) else error
         is_loss, is_other = not self.is_lost, cause != self._cause
         if is_loss:

@@ -125,7 +125,7 @@ class Mouth:
     def abandon(self) -> None:
         """The thread is stuck, most likely in the card's driver: nothing more may come of it."""
         self.stop()
-        self._is_lost = True  # and nothing to be told of it
+        self._losses.is_abandoned = True
         self._post = lambda event: None
         self._report = lambda kind, facts: None
         self._reference = self._gate = None

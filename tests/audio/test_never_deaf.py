@@ -94,7 +94,7 @@ class HangingDetector(MarkDetector):
 
 
 def test_a_thread_that_hangs_in_the_detector_is_abandoned_its_card_free_its_mouth_shut(
-    tmp_path: Path,
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     house = House(tmp_path)
     hanging: list[HangingDetector] = []
@@ -121,6 +121,7 @@ def test_a_thread_that_hangs_in_the_detector_is_abandoned_its_card_free_its_mout
 
     assert [type(each) for each in house.diary.events] == [CaptureFound]
     assert house.diary.told("wake") == []
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
 
 
 def test_progress_is_asked_of_nobody_who_is_muted(tmp_path: Path):
