@@ -236,7 +236,7 @@ def _listen(path: Path) -> socket.socket:
         os.fchmod(listening.fileno(), 0o660)  # before bind, so that it is never there for everybody
         listening.bind(str(path))
         path.chmod(0o660)  # what the umask took away
-        listening.listen(16)
+        listening.listen(128)
     except (OSError, ValueError) as error:
         listening.close()
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

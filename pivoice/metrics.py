@@ -306,7 +306,7 @@ def _gauges(now: Mapping[str, Any]) -> Iterator[Family]:
         ("pivoice_muted", "Whether the microphone was closed by its owner.", now.get("muted")),
         ("pivoice_uptime_seconds", "Since the process was ready.", now.get("uptime_s")),
         (
-            "pivoice_session_seconds_today",
+            "pivoice_session_today_seconds",
             "Seconds of sessions that are billed.",
             session.get("seconds_today"),
         ),

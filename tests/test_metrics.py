@@ -103,7 +103,7 @@ def test_what_is_so_now_is_there():
     assert found["pivoice_fault{fault=no_speaker}"] == 1
     assert found["pivoice_fault{fault=no_microphone}"] == 0
     assert found["pivoice_uptime_seconds"] == 12.5
-    assert found["pivoice_session_seconds_today"] == 61.5
+    assert found["pivoice_session_today_seconds"] == 61.5
 
 
 def test_what_can_be_told_from_the_start_stands_at_zero():
