@@ -1,6 +1,6 @@
 """Where the log goes: systemd's journal, with fields to search by, or a terminal or a file.
 
-Any thread. systemd-python is imported here and in `service`; a machine without it can run pivoice by hand.
+Any thread. systemd-python is imported here alone; a machine without it can run pivoice by hand.
 Never blocks: an audio thread logs, too, and libsystemd would have the whole process wait for a journal that
 is stopped or full (it holds Python's one lock meanwhile). What finds no room is kept, and then counted.
 """
@@ -149,7 +149,8 @@ class JournalSocket:
         self._path = path
         self._socket: socket.socket | None = None
         self._waiting: deque[bytes] = deque()
-        self._guard = threading.Lock()  # held for no longer than a datagram takes to be refused
+        # Held for no longer than a datagram takes to be refused. A signal's handler logs, too.
+        self._guard = threading.RLock()
         self._loop: AbstractEventLoop | None = None
         self._will_look = False  # the loop was asked to offer again what waits
         self.lost = 0

@@ -1,12 +1,16 @@
 """What systemd is told. Silent, and without effect, where there is no systemd.
 
-Any thread. systemd-python is imported here and in `journal`; a machine without it can run pivoice by hand.
+Any thread. Never blocks: sd_notify() waits for a systemd that is slow or has crashed, and systemd-python's
+holds Python's one lock meanwhile, so that nobody hears any more (seen with a full socket, 2026-11). What
+finds no room is told before what comes next: while we hear there is a sign of life every few seconds.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import socket
+import threading
 import time
 from collections.abc import MutableMapping
 
@@ -63,25 +67,24 @@ def limit_threads(environment: MutableMapping[str, str] = os.environ) -> None:
         environment.setdefault(name, "1")
 
 
+_waiting: dict[str, str] = {}  # what systemd was not told yet, oldest first, the newest of each kind
+_guard = threading.RLock()  # held for no longer than a datagram takes; a signal's handler may notify, too
+
+
 def _notify(message: str) -> None:
-    if not os.environ.get("NOTIFY_SOCKET"):
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
         return
-    try:
-        import systemd.daemon
-
-        systemd.daemon.notify(message)
-    except ImportError:
-        _warn_once(
-            "systemd-python is not installed, so systemd is not told that we run; pip install systemd-python"
-        )
-    except OSError as error:
-        logger.debug("! systemd was not told %r: %s", message, error)
-
-
-_warned: set[str] = set()  # touched under the GIL only; twice instead of once would do no harm
-
-
-def _warn_once(sentence: str) -> None:
-    if sentence not in _warned:
-        _warned.add(sentence)
-        logger.warning(sentence)
+    with _guard:
+        kind = message.partition("=")[0]
+        _waiting.pop(kind, None)
+        _waiting[kind] = message
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as systemd:
+                systemd.connect(f"\0{address[1:]}" if address.startswith("@") else address)
+                while _waiting:
+                    kind = next(iter(_waiting))
+                    systemd.send(_waiting[kind].encode())
+                    del _waiting[kind]
+        except OSError as error:
+            logger.debug("! systemd was not told %r: %s", message, error)

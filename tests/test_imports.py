@@ -25,7 +25,7 @@ WRAPPED = {
     "scipy": set(),
     "sklearn": set(),
     "gpiozero": {"panel/gpio.py"},
-    "systemd": {"service.py", "journal.py"},
+    "systemd": {"journal.py"},
     "prometheus_client": {"exposition.py"},
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -57,6 +58,42 @@ def test_systemd_hears_of_a_reload_with_the_time_it_began(systemd: socket.socket
     assert 0 < int(second.removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
 
 
+def test_a_systemd_that_reads_nothing_holds_nobody_up_and_is_told_the_newest_later(
+    systemd: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", systemd.getsockname())
+    monkeypatch.setattr(service, "_waiting", {})
+    systemd.settimeout(0.5)
+    most = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text()) + 2
+    for _ in range(most):
+        service.notify_watchdog()
+
+    service.notify_ready()
+    for number in range(1000):
+        service.notify_status(f"status {number}")
+
+    while systemd.recv(1000) == b"WATCHDOG=1":
+        if not select.select([systemd], [], [], 0)[0]:
+            break
+    service.notify_stopping()
+    told = [systemd.recv(1000) for _ in range(4)]
+    assert told == [b"WATCHDOG=1", b"READY=1", b"STATUS=status 999", b"STOPPING=1"]
+    assert service._waiting == {}
+
+
+def test_an_abstract_address_is_told_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"pivoice-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(f"\0{name}")
+        listening.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
+        monkeypatch.setattr(service, "_waiting", {})
+
+        service.notify_ready()
+
+        assert listening.recv(1000) == b"READY=1"
+
+
 def test_without_systemd_nothing_is_told_and_nothing_said() -> None:
     done = run(TOLD)
 
@@ -78,10 +115,10 @@ def test_without_systemd_python_pivoice_runs_by_hand() -> None:
     assert done.stderr == ""
 
 
-def test_without_systemd_python_a_unit_is_told_once_what_is_missing() -> None:
-    done = run(f"import sys; sys.modules['systemd'] = None; {TOLD}", NOTIFY_SOCKET="/run/notify")
+def test_without_systemd_python_systemd_is_told_all_the_same(systemd: socket.socket) -> None:
+    run(f"import sys; sys.modules['systemd'] = None; {TOLD}", NOTIFY_SOCKET=systemd.getsockname())
 
-    assert done.stderr.count("systemd-python is not installed") == 1
+    assert systemd.recv(1000) == b"READY=1"
 
 
 @pytest.mark.parametrize(

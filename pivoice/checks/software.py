@@ -44,7 +44,7 @@ PACKAGES = (
     Package("websockets", "websockets", (15,)),
     Package("pyalsaaudio", "alsaaudio", (0, 11), is_needed=False),
     Package("openwakeword", "", (0, 4), (0, 6), is_needed=False),
-    Package("systemd-python", "systemd.daemon", is_needed=False),
+    Package("systemd-python", "systemd.journal", is_needed=False),
     Package("prometheus-client", "prometheus_client", is_needed=False),
     Package("rich", "rich", is_needed=False),
     Package("gpiozero", "gpiozero", is_needed=False),
