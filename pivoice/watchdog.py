@@ -13,7 +13,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
 from typing import Protocol
 
@@ -27,6 +27,7 @@ STILL_S = 10.0
 TRIED_S = 6.0
 """A thread whose card stands still shows itself no oftener: 2 s of nothing, 3 s until it is tried again."""
 _SLACK_S = 0.001
+_LOOKS = 2  # within that time
 _SHARE = 3  # of systemd's patience: a part has hung for a third, is replaced, and has a third to show itself
 
 
@@ -46,18 +47,24 @@ class Part:
     renew: Callable[[float], None]
     """It stood still for so many seconds: put another in its place."""
     _seen: object = None
-    _since_s: float = field(default=0.0)
+    _looked_s: float = 0.0
+    _stood_s: float = 0.0
 
     def begin(self, now_s: float) -> None:
         """It was started now."""
-        self._seen, self._since_s = self.progress(), now_s
+        self._seen, self._looked_s, self._stood_s = self.progress(), now_s, 0.0
 
-    def stood_still_s(self, now_s: float) -> float:
-        """Look at it, and return for how long it has not got on."""
-        progress = self.progress()
-        if progress is None or progress != self._seen:
-            self._seen, self._since_s = progress, now_s
-        return now_s - self._since_s
+    def stood_still_s(self, now_s: float, *, most_s: float) -> float:
+        """Look at it, and return for how long it has not got on.
+
+        `most_s`: what a look may add. When more has gone by, nobody got on: the machine stood still, or the
+        process was stopped, and the part is innocent until it was given time.
+        """
+        progress, passed_s = self.progress(), min(now_s - self._looked_s, most_s)
+        is_still = progress is not None and progress == self._seen
+        self._stood_s = self._stood_s + passed_s if is_still else 0.0
+        self._seen, self._looked_s = progress, now_s
+        return self._stood_s
 
 
 class PartsWatch:
@@ -70,7 +77,7 @@ class PartsWatch:
 
     async def run(self) -> None:
         """Do so for ever."""
-        look_s, loop = still_s() / 2, asyncio.get_running_loop()
+        look_s, loop = still_s() / _LOOKS, asyncio.get_running_loop()
         limit_s = max(still_s(), TRIED_S)  # however short systemd's patience: a pause is no fault
         for part in self._parts:
             part.begin(loop.time())
@@ -79,7 +86,8 @@ class PartsWatch:
                 service.notify_watchdog()
             await asyncio.sleep(look_s)
             for part in self._parts:
-                if (stood_s := part.stood_still_s(loop.time())) >= limit_s - _SLACK_S:
+                stood_s = part.stood_still_s(loop.time(), most_s=look_s)
+                if stood_s >= limit_s - _SLACK_S:
                     part.renew(stood_s)
                     part.begin(loop.time())
 
@@ -140,7 +148,7 @@ class LoopWatch:
         while True:
             self._beats += 1
             self.is_stuck = False
-            await asyncio.sleep(self._limit_s / 2)
+            await asyncio.sleep(self._limit_s / _LOOKS)
 
     def interrupt(self, frame: FrameType | None) -> None:
         """In a signal's handler: raise LoopStuckError into the callback that does not end, if one runs.
@@ -160,12 +168,13 @@ class LoopWatch:
             frame = frame.f_back
 
     def _run(self) -> None:
-        seen, since_s = self._beats, self._clock.monotonic()
-        while not self._clock.wait(self._stopping, self._limit_s / 2):
-            now_s = self._clock.monotonic()
-            if self._beats != seen:
-                seen, since_s = self._beats, now_s
-            elif now_s - since_s >= self._limit_s:
-                since_s = now_s
+        # Looks are counted, not seconds: after the machine stood still, or the process was stopped, the loop
+        # is as late as we are, and must be given its time.
+        seen, in_vain = self._beats, 0
+        while not self._clock.wait(self._stopping, self._limit_s / _LOOKS):
+            in_vain = in_vain + 1 if self._beats == seen else 0
+            seen = self._beats
+            if in_vain >= _LOOKS:
+                in_vain = 0
                 self.is_stuck = True
                 self._on_stuck()

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -147,7 +148,59 @@ def test_a_replaced_part_is_given_its_time(patience: None):
     assert [round(b - a) for a, b in itertools.pairwise(times)] == [10] * (len(times) - 1)
 
 
+def test_a_process_that_was_stopped_for_a_while_accuses_no_part():
+    """SIGSTOP and SIGCONT, a machine that was suspended, or that swapped for its life."""
+    part = Part("ear", lambda: 17, lambda stood_s: None)
+    part.begin(0.0)
+
+    looks_s = [part.stood_still_s(now_s, most_s=5.0) for now_s in (3000.0, 3005.0)]
+
+    assert looks_s == [5.0, 10.0], "it has all of its time once everybody goes on"
+
+
 # --- the loop ---
+
+
+class Stops:
+    """A clock on which the whole process is stopped, now and then, while the watching thread waits."""
+
+    def __init__(self, watch_of: Callable[[Stops], LoopWatch], waits: list[tuple[float, bool]]) -> None:
+        """`waits`: how long each takes, and whether the loop beats meanwhile; then it is over."""
+        self.watch = watch_of(self)
+        self._now_s = 0.0
+        self._waits = iter(waits)
+
+    def monotonic(self) -> float:
+        return self._now_s
+
+    def wait(self, event: threading.Event, timeout_s: float | None = None) -> bool:
+        takes_s, beats = next(self._waits, (0.0, False))
+        self._now_s += takes_s
+        self.watch._beats += beats
+        return takes_s == 0.0
+
+    def start_thread(self, target: Callable[[], None], *, name: str) -> threading.Thread:
+        raise AssertionError("not asked")
+
+
+@pytest.mark.parametrize(
+    ("waits", "stuck"),
+    [
+        ([(5, True), (3000, False), (5, True), (5, True)], 0),
+        ([(5, True), (5, False), (5, True), (5, False), (5, True)], 0),
+        ([(5, True), (5, False), (5, False), (5, True)], 1),
+        ([(5, True), *[(5, False)] * 6], 3),
+    ],
+)
+def test_a_loop_that_is_late_because_everybody_was_is_not_stuck(
+    patience: None, waits: list[tuple[float, bool]], stuck: int
+):
+    told: list[bool] = []
+    clock = Stops(lambda clock: LoopWatch(clock, on_stuck=lambda: told.append(True)), waits)
+
+    clock.watch._run()
+
+    assert len(told) == stuck
 
 
 def test_a_loop_that_beats_is_left_alone_and_one_that_does_not_is_told(patience: None):
