@@ -27,6 +27,7 @@ from pivoice.watchdog import HearsOrTries, Part, PartsWatch
 # Between the threads: how long the event loop may stand still. What waits for a link waits in the agent room.
 UPLINK_S = 6.0
 _LOOK_S = 0.01
+_MOST_HUNG = 2  # threads left behind; another would hang as well. Unless muted, systemd ends the process now.
 
 
 class Sound:
@@ -118,6 +119,8 @@ class Sound:
 
     def _renew_ears(self, stood_s: float) -> None:
         """Leave the capture thread, which hangs, to itself; start another one with detectors of its own."""
+        if self.hung >= _MOST_HUNG:
+            return
         reason = self._leave_behind(self.ears, "capture", stood_s)
         self._listening = self._listening.renewed()
         self.ears = self._open_ears(self._listening)
@@ -127,6 +130,8 @@ class Sound:
 
     def _renew_mouth(self, stood_s: float) -> None:
         """Leave the playback thread, which hangs, to itself; start another one with nothing to say."""
+        if self.hung >= _MOST_HUNG:
+            return
         reason = self._leave_behind(self.mouth, "playback", stood_s)
         self.mouth = self._open_mouth()
         self.mouth.watching = self.is_watched

@@ -141,8 +141,8 @@ class Ears:
 
     @property
     def progress(self) -> tuple[int, int] | None:
-        """What changes every few seconds unless the thread is stuck; None: muted, nothing has to change."""
-        return None if self._muted else (self.beats, self.attempts)
+        """What changes every few seconds unless the thread is stuck; None: closed, being muted."""
+        return None if self._muted and not self.is_open else (self.beats, self.attempts)
 
     def start(self) -> None:
         """Start the thread, which opens the microphone."""

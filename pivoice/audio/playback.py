@@ -162,6 +162,7 @@ class Mouth:
 
     def _run(self) -> None:
         backoff_s = BACKOFF_S[0]
+        self._is_at_rest = False  # it opens the speaker: that may hang as well
         while not self._stopping.is_set():
             since_s = self._clock.monotonic()
             try:

@@ -137,7 +137,11 @@ def test_progress_is_asked_of_nobody_who_is_muted(tmp_path: Path):
         lost = ears.progress
         await asyncio.sleep(5)
         assert None is not ears.progress != lost, "a lost card is not tried again"
+        house.mic.replug()
+        await asyncio.sleep(4)
         ears.set_muted(True)
+        assert ears.progress is not None, "it is open yet"
+        await asyncio.sleep(0.5)
         assert ears.progress is None
 
     house.run(script)

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pivoice.audio.pcm import Samples
+from pivoice.audio import playback
+from pivoice.audio.pcm import Playback, Samples
+from pivoice.errors import DeviceError
 from pivoice.simulation import JumpClock
 from pivoice.turn.events import PlaybackLost
 from pivoice.wake.simulated import SimulatedDetector
@@ -120,6 +122,54 @@ def test_a_muted_device_is_left_alone_for_hours(tmp_path: Path):
         assert world.daemon.ears.attempts == 1
         await world.ask("unmute")
         await world.until(lambda: world.daemon.seen.hears, 5)
+
+    live(main, tmp_path, toml=BUTTON)
+
+
+def test_a_thread_that_hangs_when_it_is_muted_has_its_microphone_taken_away(tmp_path: Path):
+    detector = HangingDetector()
+
+    async def main(world: World) -> None:
+        detector.clock = world.loop.clock
+        await asyncio.sleep(3)
+        detector.hangs.set()
+        await asyncio.sleep(1)
+
+        await world.ask("mute")
+        await world.until(lambda: world.mic.in_use is None, 20)
+        await asyncio.sleep(60)
+
+        assert world.daemon.ears.attempts == 0, "the next one opened it"
+        detector.release.set()
+        await world.ask("unmute")
+        await world.until(lambda: world.daemon.seen.hears, 5)
+
+    live(main, tmp_path, detectors=(detector, SimulatedDetector()))
+
+
+def test_a_speaker_in_which_every_thread_hangs_costs_a_muted_device_two_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async def main(world: World) -> None:
+        release = threading.Event()
+
+        def hang(*_: object) -> Playback:
+            world.loop.clock.wait(release)
+            raise DeviceError("bed", doing="open playback", reason="it hung", advice="")
+
+        monkeypatch.setattr(playback, "open_playback", hang)
+        await world.ask("mute")
+        world.speaker.unplug()
+
+        await asyncio.sleep(3600)
+
+        assert world.daemon.sound.hung == 2
+        assert world.daemon.lasting.restarts["playback"] == 2
+        release.set()
+        monkeypatch.undo()
+        world.speaker.replug()
+        await world.until(lambda: not world.daemon.seen.faults, 10)
+        assert world.daemon.sound.hung == 0
 
     live(main, tmp_path, toml=BUTTON)
 
