@@ -169,8 +169,10 @@ class AlsaCapture(_AlsaPcm):
                 self._rest = b""
                 self.xruns += 1
                 is_storm = self._storm.is_on(self._clock.monotonic())
-                if self._clock.monotonic() > deadline_s:
-                    raise card_faults.stormy(self._name)
+            if not content and self._clock.monotonic() > deadline_s:
+                raise (card_faults.stormy if count == _XRUN else card_faults.stuck_capture)(self._name)
+            if not content and self._is_started and not is_there:
+                self._clock.wait(self._never, _POLL_S)  # poll() promised some: a driver may do so for ever
             self._rest += content
             is_there = is_there and bool(content)
         if is_storm:

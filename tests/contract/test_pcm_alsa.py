@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -15,8 +16,9 @@ import pytest
 
 from pivoice.audio import alsa
 from pivoice.audio.alsa import AlsaCapture, AlsaPlayback
+from pivoice.audio.negotiation import Opened
 from pivoice.audio.pcm import Samples
-from pivoice.clock import SystemClock
+from pivoice.clock import Clock, SystemClock
 from pivoice.config import AudioConfig
 from pivoice.errors import DeviceError
 from tests.audio.fakes import find, noise
@@ -268,3 +270,49 @@ def test_a_pcm_stuck_in_its_driver_is_closed_by_its_own_thread_when_it_returns(
     assert stuck.calls == ["drop", "close"]
     assert told == ["cannot read from 'hw:7': it was closed meanwhile; it is tried again"]
     assert "'hw:7' is stuck in its driver" in caplog.text
+
+
+class EmptyCard:
+    """pyalsaaudio's PCM, of a card that says again and again that there is sound, and has none."""
+
+    def __init__(self) -> None:
+        self.inlet, self.outlet = os.pipe()
+        os.write(self.outlet, b"x")  # poll() never waits
+        self.is_closed = False
+
+    def info(self) -> dict[str, object]:
+        facts = {"rate": 48000, "channels": 1, "format_name": "S16_LE"}
+        return {**facts, "period_size": 960, "buffer_size": 48000}
+
+    def polldescriptors(self) -> list[tuple[int, int]]:
+        return [(self.inlet, 1)]
+
+    def polldescriptors_revents(self, found: object) -> int:
+        return 1
+
+    def read(self) -> tuple[int, bytes]:
+        return 0, b""
+
+    def drop(self) -> None: ...
+
+    def close(self) -> None:
+        if not self.is_closed:
+            self.is_closed = True
+            os.close(self.inlet)
+            os.close(self.outlet)
+
+
+def test_a_card_that_promises_sound_and_has_none_is_given_up(monkeypatch: pytest.MonkeyPatch):
+    card = EmptyCard()
+    library = SimpleNamespace(ALSAAudioError=OSError, PCM_CAPTURE=1)
+    monkeypatch.setattr(alsa, "_library", lambda *_: library)
+    monkeypatch.setattr(alsa.Negotiation, "open", lambda _: Opened(card, library))
+    ticks = itertools.count()
+    clock = SimpleNamespace(monotonic=lambda: 0.01 * next(ticks), wait=lambda event, timeout_s=None: False)
+    pcm = AlsaCapture("empty", AudioConfig(), cast(Clock, clock))
+
+    with pytest.raises(DeviceError, match="no sound for 2 s"):
+        pcm.read()
+
+    pcm.close()
+    assert card.is_closed
