@@ -32,6 +32,7 @@ _PIPE_BYTES = 65536  # what a pipe holds; the rest is lost, nobody waits
 _PATIENCE_S = 2.0  # then another's PCM hangs as it opens, and that is no reason to hang too
 
 _lock = threading.Lock()  # one at a time: the variable is the whole process's
+_making = threading.Lock()  # a second ear would take the first one's pipe for the process's own stderr
 
 
 def knock(name: str, side: Side) -> tuple[str, list[str]]:
@@ -108,8 +109,13 @@ class _Ear:
         )
 
 
-@functools.cache
 def _ear() -> _Ear | None:
+    with _making:
+        return _made()
+
+
+@functools.cache
+def _made() -> _Ear | None:
     try:
         return _Ear()
     except (OSError, AttributeError, ValueError) as error:  # another libc: what it prints is printed

@@ -134,3 +134,29 @@ def test_a_pcm_that_hangs_as_it_opens_does_not_keep_another_from_opening(
     pcm.close()
     may_end.set()
     hanging.join(10)
+
+
+def test_two_threads_that_begin_at_once_share_one_ear(monkeypatch: pytest.MonkeyPatch):
+    made: list[object] = []
+    both = threading.Barrier(2)
+
+    class SlowEar(chatter._Ear):
+        def __init__(self) -> None:
+            made.append(self)
+            threading.Event().wait(0.05)  # for as long as it takes to load libasound
+
+    monkeypatch.setattr(chatter, "_Ear", SlowEar)
+    chatter._made.cache_clear()
+
+    def begin() -> None:
+        both.wait(5)
+        chatter._ear()
+
+    threads = [threading.Thread(target=begin) for _ in range(2)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(5)
+    chatter._made.cache_clear()
+
+    assert len(made) == 1
