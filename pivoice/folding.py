@@ -62,7 +62,7 @@ class Folding(logging.Handler):
         self._exempt = exempt
         self._clock = clock
         self._folds: dict[Kind, _Fold] = {}
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()  # a signal's handler logs, too, in a thread that may hold it
         self._due_s = float("inf")
         self._loop: AbstractEventLoop | None = None
         self._timer: TimerHandle | None = None  # the loop's thread alone touches it
@@ -126,7 +126,7 @@ class Folding(logging.Handler):
     def _kind_of(self, record: logging.LogRecord) -> Kind:
         site = (record.name, record.lineno, record.levelno)
         everything = (site, "")
-        kind = (site, _NUMBER.sub("#", record.getMessage()))
+        kind = (site, _NUMBER.sub("#", _text_of(record)))
         if kind in self._folds:
             return kind
         siblings = sum(other == site for other, _ in self._folds)
@@ -171,10 +171,18 @@ class Folding(logging.Handler):
             self._look_again(max(0.0, min(waits_s)))
 
 
+def _text_of(record: logging.LogRecord) -> str:
+    """Return what `record` says; of one that was logged with the wrong arguments, what it meant to."""
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError, KeyError):  # its handler says so on stderr, as logging always does
+        return str(record.msg)
+
+
 def _count(fold: _Fold, now_s: float) -> logging.LogRecord:
     """Return the line that stands for all that was held back."""
     record = copy.copy(fold.latest)
     times = "once more" if fold.held_back == 1 else f"{fold.held_back} times more"
-    record.msg = f"{record.getMessage()} ({times} in {max(1, round((now_s - fold.since_s) / 60))} min)"
+    record.msg = f"{_text_of(record)} ({times} in {max(1, round((now_s - fold.since_s) / 60))} min)"
     record.args = record.exc_info = record.exc_text = record.stack_info = None
     return record

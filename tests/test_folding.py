@@ -231,3 +231,26 @@ def test_threads_that_log_at_once_are_judged_one_after_the_other():
         each.join()
 
     assert SlowRecord.most == 1
+
+
+def test_a_line_with_the_wrong_arguments_harms_nobody_who_logs():
+    kept = logging.NullHandler()
+    folding = Folding(kept, clock=lambda: 0.0)
+
+    for _ in range(3):
+        folding.handle(logging.LogRecord("lib", logging.WARNING, __file__, 1, "%d", ("no number",), None))
+    folding.flush()
+
+
+def test_a_signals_handler_may_log_in_a_thread_that_is_logging():
+    log = Log()
+    done = threading.Event()
+
+    def interrupted() -> None:
+        with log.folding._guard:  # as far as the thread came when the signal was heard
+            log.say("the event loop hangs")
+        done.set()
+
+    threading.Thread(target=interrupted, daemon=True).start()
+
+    assert done.wait(5), "it waits for itself"
