@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator
 
 from pivoice.checks.machine import Machine
@@ -134,10 +135,12 @@ def _stay_awake(machine: Machine, name: str) -> str:
     """Return how to switch power saving off, now and for good."""
     now = f"sudo iw dev {name} set power_save off"
     outcome = machine.run("nmcli", "-g", "GENERAL.CONNECTION", "device", "show", name)
-    connection = outcome.text.strip() if outcome.is_well else ""
-    if not connection:
+    name_of_it = outcome.text.strip() if outcome.is_well else ""
+    if not name_of_it:
         return now
-    return f"{now}; for good: sudo nmcli connection modify '{connection}' 802-11-wireless.powersave 2"
+    # Mostly the network's own name, which is anybody's choice: it must not be a command in the owner's shell.
+    connection = shlex.quote(re.sub(r"\\(.)", r"\1", name_of_it))
+    return f"{now}; for good: sudo nmcli connection modify {connection} 802-11-wireless.powersave 2"
 
 
 def _throttled(machine: Machine) -> int | None:

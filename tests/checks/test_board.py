@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from pivoice.checks import board
@@ -32,6 +34,15 @@ def test_wifi_that_saves_power_is_told_with_how_to_keep_it_awake_for_good(wifi: 
         "sudo iw dev wlan0 set power_save off; "
         "for good: sudo nmcli connection modify 'My Home' 802-11-wireless.powersave 2"
     )
+
+
+def test_a_networks_name_is_no_command_in_the_owners_shell(wifi: FakePi):
+    wifi.says("iw dev wlan0 get power_save", "Power save: on\n")
+    wifi.says("nmcli -g GENERAL.CONNECTION device show wlan0", "x'; echo\\: hacked; '\n")
+
+    command = only(board.wifi, wifi.patient()).next.partition("for good: ")[2]
+
+    assert shlex.split(command)[4] == "x'; echo: hacked; '"
 
 
 def test_wifi_that_is_awake_and_near_is_well(wifi: FakePi):
