@@ -89,8 +89,9 @@ class Supervisor:
         self._next: Start | None = None
         self._lasting = Lasting()
         self._waiting: asyncio.Task[None] | None = None  # for the end of a conversation
-        self._is_preparing = False
+        self._preparing = asyncio.Lock()
         self._is_stopping = False
+        self._hangups = 0  # SIGHUPs whose configuration was not read yet
         self._hangup: asyncio.Task[None] | None = None
         self.daemon = self._daemon(first)
         """The one that runs."""
@@ -139,17 +140,18 @@ class Supervisor:
         Raises:
             PivoiceError: the new settings cannot be used; says all that is wrong. Nothing has changed.
         """
-        if self._is_preparing:
-            raise PivoiceError("a reload is under way already")
-        self._is_preparing = True
+        if self._preparing.locked():
+            raise PivoiceError("a reload is under way already; try again in a moment")
+        return await self._reload_in_turn()
+
+    async def _reload_in_turn(self) -> Line:
         try:
-            start = await asyncio.to_thread(self._read)
-            await self._try_socket(start.config.control.socket)
+            async with self._preparing:
+                start = await asyncio.to_thread(self._read)
+                await self._try_socket(start.config.control.socket)
         except PivoiceError as error:
             logger.error("not reloaded, the settings in force stay: %s", error)
             raise PivoiceError(f"{error}\nnot reloaded; the settings in force stay") from error
-        finally:
-            self._is_preparing = False
         if self._is_stopping:
             raise PivoiceError("pivoice is stopping")
         journal.set_level(start.config.log.level)
@@ -227,15 +229,20 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self.stop if os.isatty(0) else self._hang_up)
 
     def _hang_up(self) -> None:
-        async def reload() -> None:
+        """Reload. What is asked for while the file is being read is not lost: it may have changed since."""
+        self._hangups += 1
+        if self._hangup is None or self._hangup.done():
+            self._hangup = asyncio.get_running_loop().create_task(self._reload_as_asked(), name="reload")
+
+    async def _reload_as_asked(self) -> None:
+        while self._hangups and not self._is_stopping:
+            self._hangups = 0
             try:
-                await self.reload()
+                await self._reload_in_turn()
             except PivoiceError:
                 pass  # logged
             except Exception:  # the top of a task
                 logger.exception("not reloaded, the settings in force stay")
-
-        self._hangup = asyncio.get_running_loop().create_task(reload(), name="reload")
 
 
 def _and_now(adopted: Sequence[str]) -> str:

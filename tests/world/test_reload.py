@@ -92,6 +92,33 @@ def test_of_two_reloads_in_a_conversation_the_later_one_holds(tmp_path: Path):
     live(main, tmp_path, toml=QUICK)
 
 
+def test_a_hangup_while_the_file_is_being_read_has_it_read_again(tmp_path: Path):
+    async def main(world: World) -> None:
+        read: list[float] = []
+
+        def begin(volume: int) -> None:
+            world.settings = config.parse(QUICK.replace("false", f"false\nvolume = {volume}"))
+            world.supervisor._hang_up()
+
+        def start() -> Start:
+            started = world.start()
+            read.append(started.config.agent.volume)
+            if len(read) == 1:
+                world.loop.call_soon_threadsafe(begin, 40)
+                world.loop.call_soon_threadsafe(begin, 50)
+            return started
+
+        world.supervisor._read = start
+        begin(30)
+        await asyncio.sleep(10)
+
+        assert read == [30, 50]
+        assert world.daemon.config.agent.volume == 50
+        assert (await world.ask("status"))["hears"]
+
+    live(main, tmp_path, toml=QUICK)
+
+
 def test_a_stop_while_a_reload_waits_is_a_stop(tmp_path: Path):
     async def main(world: World) -> None:
         await in_a_conversation(world)
