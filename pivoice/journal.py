@@ -17,6 +17,7 @@ import re
 import socket
 import sys
 import threading
+import time
 import traceback
 from asyncio import AbstractEventLoop
 from collections import deque
@@ -179,8 +180,7 @@ class JournalSocket:
         """Wait a moment for what still waits: the process is about to end."""
         with self._guard:
             if self._waiting and self._socket is not None:
-                self._socket.settimeout(within_s)
-                self._deliver_waiting()
+                self._deliver_waiting(until_s=time.monotonic() + within_s)
                 self._socket.setblocking(False)
 
     def close(self) -> None:
@@ -198,9 +198,18 @@ class JournalSocket:
 
     # --- under the guard ---
 
-    def _deliver_waiting(self) -> None:
-        """Deliver what can be, and where something is missing, say so as soon as there is room to."""
-        while self._waiting and self._deliver(self._waiting[0]):
+    def _deliver_waiting(self, *, until_s: float | None = None) -> None:
+        """Deliver what can be, and where something is missing, say so as soon as there is room to.
+
+        `until_s`: wait for room until then, all in all.
+        """
+        while self._waiting:
+            if until_s is not None and self._socket is not None:
+                if (left_s := until_s - time.monotonic()) <= 0:
+                    return
+                self._socket.settimeout(left_s)
+            if not self._deliver(self._waiting[0]):
+                return
             self._waiting.popleft()
             if self.lost and len(self._waiting) < _KEPT:
                 told = f"the journal was stopped or full: {self.lost} lines of pivoice are missing here"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import signal
@@ -11,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import systemd.journal
@@ -288,6 +290,24 @@ def test_what_waits_for_the_journal_is_sent_at_the_end(fake: FakeJournal):
     sender.flush()
 
     assert [each["MESSAGE"] for each in fake.entries()] == ["waits"]
+    sender.close()
+
+
+def test_a_journal_that_takes_one_line_now_and_then_does_not_hold_up_the_end(
+    fake: FakeJournal, monkeypatch: pytest.MonkeyPatch
+):
+    sender = journal.JournalSocket(fake.path)
+    sender.send("open")
+    fake.go_away()
+    for _ in range(100):
+        sender.send("waits")
+    fake.come_back()
+    now_s = itertools.count()
+    monkeypatch.setattr(journal, "time", SimpleNamespace(monotonic=lambda: 0.05 * next(now_s)))
+
+    sender.flush(within_s=0.2)
+
+    assert 2 <= len(fake.entries()) <= 4
     sender.close()
 
 
