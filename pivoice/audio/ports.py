@@ -14,6 +14,7 @@ from pivoice.audio.cards import PROC, Card, card_of, listed_cards
 
 Side = Literal["capture", "playback"]
 
+_LONGEST = 60  # of a program's name
 _LISTED = re.compile(r"(?P<card>\d+)-(?P<device>\d+): (?P<rest>.*)")
 _STREAM = re.compile(r"(?P<side>playback|capture) (?P<count>\d+)")
 _OWNER = re.compile(r"^owner_pid *: *(\d+)", re.MULTILINE)
@@ -109,7 +110,9 @@ def holders_of(port: Port, *, proc: Path = PROC) -> list[Holder]:
 def program_of(pid: int, *, proc: Path = Path("/proc")) -> str:
     """Return what people call the program that runs as `pid`: "pivoice", not "python3"."""
     words = [word for word in _read(proc / str(pid) / "cmdline").split("\0") if word]
-    return _program_name(words) or _read(proc / str(pid) / "comm").strip() or "a program"
+    name = _program_name(words) or _read(proc / str(pid) / "comm").strip()
+    # It gives itself that name, and we log it: no lines of its own, nothing that a terminal obeys.
+    return "".join(each if each.isprintable() else "?" for each in name[:_LONGEST]) or "a program"
 
 
 # --- private ---

@@ -107,6 +107,14 @@ def test_a_program_is_called_what_people_call_it(tree: SoundTree, words: list[st
     assert program_of(700, proc=tree.root / "proc") == program
 
 
+def test_a_program_that_calls_itself_by_what_a_terminal_obeys_is_shown_without(tree: SoundTree):
+    tree.hold("card1/pcm0c/sub0", "\x1b[2Jevil\nERROR pivoice: all is lost " + 200 * "x")
+
+    name = program_of(700, proc=tree.root / "proc")
+
+    assert name.isprintable() and name.startswith("?[2Jevil?ERROR") and len(name) == 60
+
+
 def test_a_program_that_ended_meanwhile_is_still_somebody(tree: SoundTree):
     assert program_of(4_000_000, proc=tree.root / "proc") == "a program"
 
