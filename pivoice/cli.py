@@ -83,22 +83,8 @@ def _parser() -> argparse.ArgumentParser:
         "pcm", nargs="*", metavar="PCM", help="with --listen: these PCMs instead of every card"
     )
     verb("monitor", _monitor, "Watch the running daemon: state, light, levels, wake scores, what is said.")
-    doctor = verb(
-        "doctor",
-        _doctor,
-        "Check the device, from its configuration to the agent's answer, and say what to do.",
-    )
-    doctor.add_argument(
-        "--echo",
-        action="store_true",
-        help="also speak for five seconds and measure what comes back (stop the service before)",
-    )
-    doctor.add_argument(
-        "--offline",
-        action="store_true",
-        help="leave out what needs the network: names, TLS, a session of a second",
-    )
-    doctor.add_argument("--json", action="store_true", help="print one JSON object, when all is done")
+    summary = "Check the device, from its configuration to the agent's answer, and say what to do."
+    _add_doctor_arguments(verb("doctor", _doctor, summary))
     _add_tune_arguments(verb("tune", _tune, "Find the wake word's threshold, by your voice and your room."))
     ctl = verb("ctl", _ctl, "Talk to the running daemon.")
     ctl.add_argument("command", choices=_COMMANDS, metavar="COMMAND", help=", ".join(_COMMANDS))
@@ -111,6 +97,20 @@ def _parser() -> argparse.ArgumentParser:
     simulate = verb("simulate-agent", _simulate_agent, "Run a local agent to talk to.", configured=False)
     simulated_options.add_arguments(simulate)
     return parser
+
+
+def _add_doctor_arguments(doctor: argparse.ArgumentParser) -> None:
+    doctor.add_argument(
+        "--echo",
+        action="store_true",
+        help="also speak for five seconds and measure what comes back (stop the service before)",
+    )
+    doctor.add_argument(
+        "--offline",
+        action="store_true",
+        help="leave out what needs the network: names, TLS, a session of a second",
+    )
+    doctor.add_argument("--json", action="store_true", help="print one JSON object, when all is done")
 
 
 def _add_tune_arguments(tune: argparse.ArgumentParser) -> None:
