@@ -91,16 +91,15 @@ def proxy_for(url: str) -> str:
     """Return the proxy that the environment names for `url`; "" for none, and for this very device."""
     parts = urlsplit(url)
     host, is_secure = parts.hostname or "", parts.scheme in ("wss", "https")
-    if _is_loopback(host) or urllib.request.proxy_bypass(
-        f"{host}:{parts.port or (443 if is_secure else 80)}"
-    ):
+    if is_loopback(host) or urllib.request.proxy_bypass(f"{host}:{parts.port or (443 if is_secure else 80)}"):
         return ""
     named = urllib.request.getproxies()
     kinds = ("wss", "socks", "https", "all") if is_secure else ("ws", "socks", "https", "http", "all")
     return next((named[kind] for kind in kinds if named.get(kind)), "")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether an address is this very device's."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pivoice.agent.obstacles import explain_failure, host_of
-from pivoice.agent.rest import open_stream, proxy_for
+from pivoice.agent.rest import is_loopback, open_stream, proxy_for
 from pivoice.checks.machine import Machine
 from pivoice.checks.patient import Patient
 from pivoice.errors import AgentError
@@ -61,7 +61,7 @@ def tls(patient: Patient) -> Iterator[Finding]:
     url = patient.config.agent.url
     host, scheme = host_of(url), urlsplit(url).scheme
     if scheme != "wss":
-        if is_near(url):
+        if is_loopback(urlsplit(url).hostname or ""):
             yield Finding("TLS", "ok", f"none: {host} is this device")
         else:
             text = f"none: the key and what is said go to {host} in the open"
@@ -81,15 +81,6 @@ def tls(patient: Patient) -> Iterator[Finding]:
         yield Finding("TLS", "fail", f"{told.reason}{by}{who}", told.advice)
         return
     yield _certified(patient.machine, host, by, version, certificate)
-
-
-def is_near(url: str) -> bool:
-    """Whether an address is this very device's."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 # --- inside ---

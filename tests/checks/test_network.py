@@ -76,9 +76,10 @@ def test_a_proxys_name_is_what_must_be_known(pi: FakePi, monkeypatch: pytest.Mon
 
 def test_loopback_needs_no_tls_and_strangers_do(pi: FakePi):
     near = only(network.tls, pi.patient('[agent]\nurl = "ws://127.0.0.1:9/"'))
+    named = only(network.tls, pi.patient('[agent]\nurl = "ws://localhost:9/"'))
     far = only(network.tls, pi.patient('[agent]\nurl = "ws://agents.invalid/"'))
 
-    assert near.verdict == "ok" and "this device" in near.text
+    assert near.verdict == named.verdict == "ok" and "this device" in near.text
     assert far.verdict == "warn" and "in the open" in far.text
 
 
