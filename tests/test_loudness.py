@@ -45,6 +45,21 @@ def test_a_voice_is_measured_without_the_noise_around_it():
     assert found.seconds == pytest.approx(SECONDS)
 
 
+def test_noise_that_is_nearly_as_loud_is_taken_off_the_voice():
+    (found,) = hear(voice(-30) + noise(-36))
+
+    assert found.voice_db == pytest.approx(-30, abs=0.7)
+
+
+def test_of_two_that_hear_alike_the_clearer_one_wins_and_then_the_louder():
+    def heard(voice_db: float, noise_db: float) -> Hearing:
+        return Hearing(voice_db, noise_db, 0.0, 0, -120.0, 5.0)
+
+    assert best_of([heard(-30, -40), heard(-30, -50)]) == 1, "clearer"
+    assert best_of([heard(-30, -80), heard(-29, -62)]) == 1, "both are clear enough: louder"
+    assert best_of([heard(-30, -38), heard(-31, -50)]) == 1, "clearer by more than it is softer"
+
+
 @pytest.mark.parametrize(
     "worse",
     [

@@ -158,6 +158,20 @@ def test_a_service_that_was_started_before_it_got_the_group_is_to_be_restarted(p
     assert found.next == "sudo systemctl restart pivoice"
 
 
+@pytest.mark.parametrize("user", ["", "root", "pivoice"])
+def test_cards_that_are_open_to_whoever_runs_it_by_hand_are_told_so(pi: FakePi, user: str):
+    pi.is_root = False
+    pi.write("/dev/snd/pcmC0D0c", "")
+    if user:
+        pi.serves(User=user)
+
+    texts = [each.text for each in told(cards.permissions, pi.patient())]
+
+    assert texts == [
+        "pivoice is in audio, gpio, spi" if user == "pivoice" else "the sound cards are open to you"
+    ]
+
+
 def test_a_user_that_is_gone_is_told(pi: FakePi):
     pi.serves(User="nobody-here")
     pi.says("id -nG nobody-here", code=1)

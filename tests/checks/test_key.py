@@ -95,6 +95,20 @@ def test_a_key_file_that_the_service_may_not_read_is_told(pi: FakePi, tmp_path: 
     assert found.verdict == "fail" and f"chgrp pivoice {path}" in found.next
 
 
+@pytest.mark.parametrize("own", ["", KEY])
+def test_whoever_may_not_see_the_services_key_tries_a_session_with_their_own(pi: FakePi, own: str):
+    pi.write(ENCRYPTED, "sealed")
+    pi.is_root = False
+    pi.environ["ASSEMBLYAI_API_KEY"] = own
+    patient = pi.patient()
+
+    found = only(key.key, patient)
+
+    assert (found.verdict, found.next) == ("warn", "sudo pivoice doctor")
+    assert "for root's eyes alone" in found.text and found.text.startswith("your own") is bool(own)
+    assert patient.key == own
+
+
 def test_no_key_at_all_is_told_with_how_to_give_one(pi: FakePi):
     found = only(key.key, pi.patient())
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from pivoice.audio import negotiation
 from pivoice.audio.alsa import AlsaCapture, AlsaPlayback, constraints
+from pivoice.audio.cards import Card as KernelCard
+from pivoice.audio.ports import Port
 from pivoice.clock import SystemClock
 from pivoice.config import AudioConfig
 from pivoice.errors import DeviceError
@@ -167,3 +171,40 @@ def test_a_pcm_may_be_closed_while_another_thread_reads_it(bed: Bed):
         reader.join(10)
         assert len(told) == 1 and "it was closed meanwhile" in told[0]
         assert not bed.is_open("mic")
+
+
+@pytest.mark.parametrize(
+    ("name", "bare"),
+    [
+        ("plughw:CARD=Device,DEV=1", "hw:CARD=Device,DEV=1"),
+        ("default", "hw:CARD=Device,DEV=0"),
+        ("sysdefault", "hw:CARD=Device,DEV=0"),
+        ("dmix", None),
+        ("mine", None),
+        ("plughw", None),
+        ("hw:CARD=Device", None),
+    ],
+)
+def test_the_card_under_a_name_is_asked_only_where_it_is_certain(
+    monkeypatch: pytest.MonkeyPatch, name: str, bare: str | None
+):
+    port = Port(KernelCard("Device", "USB"), 1, 0, "capture", "USB Audio")
+    monkeypatch.setattr(negotiation, "port_of", lambda *_: port)
+
+    assert negotiation.bare_name(name, "capture") == bare
+
+
+def test_a_pcm_that_does_not_tell_what_it_can_do_can_do_what_it_did():
+    class Silent:
+        def info(self) -> dict[str, object]:
+            facts = {"rate": 44100, "channels": 2, "format_name": "S32_LE"}
+            return {**facts, "period_size": 882, "buffer_size": 44100}
+
+        def getrates(self) -> list[int]:
+            raise OSError("not told")
+
+    offer = negotiation.offer_of(negotiation.Opened(Silent(), SimpleNamespace(ALSAAudioError=OSError)))
+
+    assert offer.best(negotiation.Wish(48000, "S16_LE", 1), ("S16_LE", "S32_LE")) == negotiation.Wish(
+        44100, "S32_LE", 2
+    )

@@ -305,3 +305,12 @@ def test_what_tls_trusts_is_read_before_the_first_conversation():
     rest.tls_for("wss://agents.example/v1/ws")
 
     assert rest._tls.cache_info().misses == before == 1
+
+
+def test_what_cannot_be_used_is_told_with_the_file_it_stands_in(tmp_path: Path):
+    settings = config.parse('[wake]\nengine = "none"\n[agent]\napi_key_file = "/nonexistent/key"\n')
+
+    with pytest.raises(ConfigError) as caught:
+        prepare(settings, {}, path="pivoice.toml")
+
+    assert caught.value.path == "pivoice.toml"
