@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from pivoice.audio import card_faults, chatter
+from pivoice.audio import card_faults
 from pivoice.audio.conditioning import Conditioning
 from pivoice.audio.encodings import ENCODINGS, Wide, decoded, encoded
 from pivoice.audio.negotiation import Negotiation, Opened, text_of
@@ -38,18 +38,6 @@ _POLL_S = 0.001  # how often a card is asked again whose pointer moves in leaps
 _CLOSE_S = 0.1  # how long a closer waits for the PCM's own thread to come out of libasound
 
 _XRUN = -errno.EPIPE
-
-
-def capture_names() -> list[str]:
-    """Return the ALSA PCM names of microphones."""
-    library = _library("ALSA", "list the microphones of")
-    return _names(library, library.PCM_CAPTURE)
-
-
-def playback_names() -> list[str]:
-    """Return the ALSA PCM names of speakers."""
-    library = _library("ALSA", "list the speakers of")
-    return _names(library, library.PCM_PLAYBACK)
 
 
 def constraints(name: str, side: Side) -> tuple[int | tuple[int, int] | list[int], dict[str, int], list[int]]:
@@ -287,8 +275,3 @@ def _library(name: str, doing: str) -> Any:
         reason = f"pyalsaaudio {version} is too old: it cannot drop()"
         raise DeviceError(name, doing=doing, reason=reason, advice=install)
     return library
-
-
-def _names(library: Any, kind: int) -> list[str]:
-    with chatter.captured():
-        return [name for name in library.pcms(kind) if name != "null"]

@@ -80,7 +80,6 @@ class Mouth:
         self._losses = LossLog(logger)
         self._xruns = xruns or XrunLog("playback")
         self._meter = LevelMeter("speaker", report)
-        self._pcm: Playback | None = None
         self._is_at_rest = True  # this thread waits for something to do, in nobody's hands
         self._thread: threading.Thread | None = None
 
@@ -194,7 +193,7 @@ class Mouth:
 
         Silent and closed when this returns or raises.
         """
-        pcm = self._pcm = open_playback(self._audio.playback, self._audio, self._clock)
+        pcm = open_playback(self._audio.playback, self._audio, self._clock)
         try:
             self._find(pcm)
             mixer = Mixer(
@@ -208,7 +207,6 @@ class Mouth:
                     self._serve(pcm, mixer)
         finally:
             self.is_open, self.opened = False, None
-            self._pcm = None
             with contextlib.suppress(DeviceError):
                 self._stop(pcm)
             pcm.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pivoice.checks.patient import SERVICE, Patient
+from pivoice.checks.patient import Patient
 from pivoice.errors import ConfigError
 from pivoice.findings import Finding
 from pivoice.wake.detector import open_detector
@@ -53,8 +53,3 @@ def wake_words(patient: Patient) -> Iterator[Finding]:
     else:
         licence = "your own, heard through an embedding that is Apache-2.0"
     yield Finding("wake words", "ok", f"{words}; {licence}")
-
-
-def restart_of(patient: Patient) -> str:
-    """Say how a changed configuration comes into force."""
-    return f"sudo systemctl restart {SERVICE}" if patient.is_installed else "start pivoice again"
