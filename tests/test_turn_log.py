@@ -160,6 +160,24 @@ def test_an_interruption_without_a_silence_is_summed_up_all_the_same(told: Told)
     assert told.outcomes == ["interrupted"]
 
 
+def test_what_is_measured_after_an_interruption_is_the_next_turns(caplog: pytest.LogCaptureFixture):
+    cut = [speech("started"), state("listening", "ReplyInterrupted")]
+    told = Told(caplog).tell(*WOKEN, *ASKED, *HEARD, *cut)
+
+    told.tell(latency("first_chunk_to_sound", 70.0), latency("interruption_to_silence", 31.0), SILENCE)
+    told.tell(speech("stopped"), words(), state("thinking", "SpeechStopped"), *HEARD, *ENDED)
+
+    first, second = [each["latencies_ms"] for each in told.lines if each["event"] == "turn"]
+    assert "first_chunk_to_sound" not in first  # type: ignore[operator]
+    assert second["first_chunk_to_sound"] == 70.0  # type: ignore[index]
+
+
+def test_a_goodbye_before_any_reply_is_an_answer(caplog: pytest.LogCaptureFixture):
+    told = Told(caplog).tell(*WOKEN, *ASKED, state("idle", "GoodbyeAsked"))
+
+    assert told.outcomes == ["answered"]
+
+
 def test_a_reply_that_calls_a_tool_and_the_one_that_follows_are_one_turn(told: Told):
     told.tell(*WOKEN, *ASKED, *HEARD, state("thinking", "PlaybackDrained"))
 

@@ -156,6 +156,7 @@ def test_a_process_that_was_stopped_for_a_while_accuses_no_part():
     looks_s = [part.stood_still_s(now_s, most_s=5.0) for now_s in (3000.0, 3005.0)]
 
     assert looks_s == [5.0, 10.0], "it has all of its time once everybody goes on"
+    assert part.stood_still_s(3007.0, most_s=5.0) == 12.0, "looked at sooner, less has gone by"
 
 
 # --- the loop ---

@@ -127,3 +127,11 @@ def test_what_is_too_loud_after_the_gain_is_clipped_and_not_wrapped():
     heard = conditioned(sine(0.1, 500, peak=20000.0), gain_db=12)
 
     assert (heard.min(), heard.max()) == (-32768, 32767)
+
+
+def test_an_offset_that_only_the_gain_makes_heard_is_taken_out():
+    leaning = sine(1.0, 500, peak=0.1) + np.float32(0.5)
+
+    heard = conditioned(leaning, gain_db=40)
+
+    assert abs(heard[PERIOD:].mean()) < 1

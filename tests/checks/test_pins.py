@@ -79,6 +79,26 @@ def test_the_kernels_own_word_on_who_uses_a_line_is_read(pi: FakePi, monkeypatch
     assert found.text.endswith("GPIO 17 is used by w1-gpio, GPIO 27 is used by the kernel")
 
 
+@pytest.mark.parametrize(
+    ("used", "verdict", "said"),
+    [
+        ({17: "lg", 27: "lg"}, "ok", "held by pivoice: GPIO 17, 27"),
+        ({17: "lg", 27: "w1-gpio"}, "warn", "GPIO 27 is used by w1-gpio"),
+        ({}, "warn", "runs without button and light"),
+    ],
+)
+def test_beside_the_daemon_its_lines_are_told_from_a_strangers(
+    pi: FakePi, monkeypatch: pytest.MonkeyPatch, used: dict[int, str], verdict: str, said: str
+):
+    monkeypatch.setattr(pins, "_used_lines", lambda *_: used)
+    patient = pi.patient()
+    patient.daemon = "answers"
+
+    found = only(pins.gpio, patient)
+
+    assert found.verdict == verdict and said in found.text
+
+
 def test_a_chip_that_says_no_is_left_alone(pi: FakePi, monkeypatch: pytest.MonkeyPatch):
     pi.write("/dev/gpiochip0", "no chip at all")
     monkeypatch.setattr(pins, "GpioPanel", lambda *_, **__: Closed())

@@ -308,11 +308,13 @@ def test_a_card_that_promises_sound_and_has_none_is_given_up(monkeypatch: pytest
     monkeypatch.setattr(alsa, "_library", lambda *_: library)
     monkeypatch.setattr(alsa.Negotiation, "open", lambda _: Opened(card, library))
     ticks = itertools.count()
-    clock = SimpleNamespace(monotonic=lambda: 0.01 * next(ticks), wait=lambda event, timeout_s=None: False)
+    waits: list[float] = []
+    clock = SimpleNamespace(monotonic=lambda: 0.01 * next(ticks), wait=lambda _, for_s: waits.append(for_s))
     pcm = AlsaCapture("empty", AudioConfig(), cast(Clock, clock))
 
     with pytest.raises(DeviceError, match="no sound for 2 s"):
         pcm.read()
 
+    assert len(waits) > 10, "it turned as fast as the processor can"
     pcm.close()
     assert card.is_closed
