@@ -130,3 +130,22 @@ def test_metrics_tell_of_the_conversation_also_after_a_reload(tmp_path: Path):
         assert after["counters"]["latencies_ms"]["wake_to_ready"]["count"] == 1
 
     live(main, tmp_path, toml=NONE)
+
+
+def test_the_status_line_says_whether_it_hears(tmp_path: Path):
+    async def main(world: World) -> None:
+        async def sentence() -> str:
+            return str((await world.ask("status"))["status"])
+
+        assert await sentence() == "hears; waiting for the button"
+        await world.ask("wake")
+        assert await sentence() == "in a conversation: listening"
+        await world.ask("stop")
+        await world.ask("mute")
+        assert await sentence() == "muted: the microphone is closed"
+        await world.ask("unmute")
+        world.mic.unplug()
+        await world.until(lambda: bool(world.daemon.seen.faults), 5)
+        assert (await sentence()).startswith("no microphone: ")
+
+    live(main, tmp_path, toml='[wake]\nengine = "none"\n')
