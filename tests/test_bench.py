@@ -100,7 +100,7 @@ WAKE_CASES = [
     ("idle", lambda m: idle(m), lambda m: idle(m, gated=0.31)),
     ("idle", lambda m: idle(m), lambda m: idle(m, daemon=0.61)),
     ("idle", lambda m: idle(m), lambda m: idle(m, mb=64.1)),
-    ("idle", lambda m: idle(m), lambda m: idle(m, loop=0.1)),
+    ("idle", lambda m: idle(m), lambda m: idle(m, loop=0.7)),
     ("start", lambda m: m.costs.Starts([0.33], [1.0]), lambda m: m.costs.Starts([0.34], [1.0])),
     ("gate", lambda m: gated(m), lambda m: gated(m, lost=1)),
     ("gate", lambda m: gated(m), lambda m: gated(m, difference=1e-9)),

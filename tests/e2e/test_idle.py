@@ -52,7 +52,7 @@ def test_only_the_capture_thread_wakes_and_only_once_in_eighty_ms(idle: Stage) -
     assert after.keys() == before.keys()
     counts = sorted(after[task] - before[task] for task in after)
     # the watchdog's beats in the loop and beside it, the look for the speaker: every 4 or 5 s each
-    assert sum(counts[:-1]) <= 8, counts
+    assert sum(counts[:-1]) <= 12, counts  # one hop per block would be 50
     assert counts[-1] <= 1.1 * seconds / 0.08 + 2  # a period at a time it would be four times as many
     assert idle.log("daemon") == log
     assert idle.ctl("metrics")["counters"]["wake"] == scored  # nothing was scored
