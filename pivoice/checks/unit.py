@@ -53,12 +53,14 @@ def _state(patient: Patient) -> Finding:
 
 def _restarts(patient: Patient) -> Iterator[Finding]:
     """Tell of what systemd had to do: each is a fault that somebody ought to look at."""
+    restarts = patient.unit.get("NRestarts", "0")
+    if not restarts.isdecimal() or not int(restarts):
+        return  # nor need the journal be searched, which takes its time
     kills = _watchdog_kills(patient)
     if kills:
         text = f"its watchdog ended it {kills} times since the system's start: it had gone deaf"
         yield Finding("service", "warn", text, f"journalctl -u {SERVICE} -b -p warning")
-    restarts = patient.unit.get("NRestarts", "0")
-    if restarts.isdecimal() and int(restarts) > kills:
+    if int(restarts) > kills:
         text = f"systemd has started it anew {restarts} times{_last_words(patient)}"
         yield Finding("service", "warn", text, f"journalctl -u {SERVICE} -b -p warning")
 
