@@ -238,9 +238,9 @@ class User:
         await self._tell("unmute")
 
     async def _change_volume(self) -> None:
-        await self._tell("set", setting="agent.volume", value=self._random.randrange(101))
+        await self._tell("set", setting="agent.volume", value=self._random.randrange(20, 101))
         await self._talk("short")
-        await self._tell("set", setting="agent.volume", value=self._random.randrange(101))
+        await self._tell("set", setting="agent.volume", value=self._random.randrange(20, 101))
         await self._ends()
 
     async def _let_say(self) -> None:
