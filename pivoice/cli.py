@@ -226,7 +226,8 @@ def _try_wake_words(settings: Config, path: str) -> None:
 
 
 def _devices(options: argparse.Namespace) -> int:
-    from pivoice import config, devices
+    from pivoice import config
+    from pivoice.views import devices
 
     return devices.run(config.find_path(options.config), options)
 
@@ -293,7 +294,8 @@ def _ctl(options: argparse.Namespace) -> int:
 
 
 def _monitor(options: argparse.Namespace) -> int:
-    from pivoice import config, ctl, monitor
+    from pivoice import config, ctl
+    from pivoice.views import monitor
 
     return monitor.run(ctl.socket_of(config.find_path(options.config)))
 

@@ -89,6 +89,12 @@ def test_the_middle_layers_do_not_import_the_daemon(module: str):
     assert not modules_of(PACKAGE / f"{module}.py") & {"daemon", "cli"}
 
 
+@pytest.mark.parametrize("folder", ["checks", "views"])
+def test_what_looks_at_the_daemon_from_outside_does_not_import_it(folder: str):
+    for path in (PACKAGE / folder).glob("*.py"):
+        assert not modules_of(path) & {"daemon", "supervisor", "cli"}, path.name
+
+
 @pytest.mark.parametrize("package", WRAPPED)
 def test_a_third_party_is_imported_only_where_it_is_wrapped(package: str):
     users = {

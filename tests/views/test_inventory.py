@@ -11,9 +11,9 @@ import pytest
 from pivoice.audio.abilities import Abilities
 from pivoice.audio.ports import Side
 from pivoice.config import AudioConfig
-from pivoice.devices import as_json, candidates_for, listed
 from pivoice.errors import DeviceError
-from pivoice.inventory import Inventory, Machine, Row, take_stock
+from pivoice.views.devices import as_json, candidates_for, listed
+from pivoice.views.inventory import Inventory, Machine, Row, take_stock
 from tests.support.sound_tree import SoundTree, sound_tree
 
 CAN = Abilities((48_000,), ("S16_LE",), (1,))

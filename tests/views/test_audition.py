@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.test_loudness import RATE_HZ, noise, voice
 
-from pivoice import devices
 from pivoice.audio.ports import Side
-from pivoice.audition import Audition, Candidate
 from pivoice.clock import Clock, SystemClock
 from pivoice.config import AudioConfig
-from pivoice.devices import advised, ranked
 from pivoice.errors import DeviceError, PivoiceError
-from pivoice.inventory import Inventory
-from pivoice.loudness import Frames
+from pivoice.views import devices
+from pivoice.views.audition import Audition, Candidate
+from pivoice.views.devices import advised, ranked
+from pivoice.views.inventory import Inventory
+from pivoice.views.loudness import Frames
 from tests.support.bed import Bed, Card
-from tests.test_loudness import RATE_HZ, noise, voice
 
 HEARD = voice(-30) + noise(-60)
 FAR = voice(-45) + noise(-60)

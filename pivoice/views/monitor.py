@@ -16,9 +16,9 @@ import sys
 from datetime import datetime
 from typing import Any
 
-from pivoice.monitor_page import page
-from pivoice.monitor_view import View
-from pivoice.screen import Screen
+from pivoice.views.monitor_page import page
+from pivoice.views.monitor_view import View
+from pivoice.views.screen import Screen
 
 _LINE_BYTES = 2**20  # the longest honest line is a transcript
 _FRAME_S = 0.1

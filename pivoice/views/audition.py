@@ -19,8 +19,8 @@ from pivoice.audio.recorder import Recorder
 from pivoice.clock import Clock
 from pivoice.config import AudioConfig
 from pivoice.errors import DeviceError, PivoiceError
-from pivoice.loudness import BLOCK_S, FULL_SCALE, Channel, Ear, Frames, Hearing, best_of, judged
-from pivoice.meters import SILENCE_DB, safe
+from pivoice.views.loudness import BLOCK_S, FULL_SCALE, Channel, Ear, Frames, Hearing, best_of, judged
+from pivoice.views.meters import SILENCE_DB, safe
 
 SETTLING_S = 0.3  # what a card gives right after it was opened: clicks, and an offset on its way out
 _TOLD_S = 0.1  # how much sound is in one of the daemon's levels

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
-from pivoice.meters import SILENCE_DB, bar, decibels, duration, fraction_of
-from pivoice.monitor_view import LATENCIES, STALE_S, Level, Said, Score, View
+from pivoice.views.meters import SILENCE_DB, bar, decibels, duration, fraction_of
+from pivoice.views.monitor_view import LATENCIES, STALE_S, Level, Said, Score, View
 
 _RULER = Console(file=io.StringIO())  # rich measures with one
 _LEAST_TRANSCRIPT = 3

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from pivoice.meters import bar, decibels, duration, fraction_of, safe
+from pivoice.views.meters import bar, decibels, duration, fraction_of, safe
 
 
 @pytest.mark.parametrize(

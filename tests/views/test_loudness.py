@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pivoice.loudness import Channel, Ear, Frames, Hearing, best_of, judged
+from pivoice.views.loudness import Channel, Ear, Frames, Hearing, best_of, judged
 
 RATE_HZ = 16_000
 SECONDS = 4

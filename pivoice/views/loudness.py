@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pivoice.meters import SILENCE_DB
+from pivoice.views.meters import SILENCE_DB
 
 BLOCK_S = 0.05
 FULL_SCALE = 32768.0

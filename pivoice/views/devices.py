@@ -14,14 +14,14 @@ from dataclasses import asdict
 from rich.text import Text
 
 from pivoice import config, control, ctl
-from pivoice.audition import Audition, Candidate
 from pivoice.clock import Clock, SystemClock
 from pivoice.config import AudioConfig
 from pivoice.errors import ConfigError, PivoiceError
-from pivoice.inventory import SIDES, Inventory, Machine, held_name, take_stock
-from pivoice.loudness import Hearing
-from pivoice.meters import bar, decibels, fraction_of, safe
-from pivoice.screen import Screen
+from pivoice.views.audition import Audition, Candidate
+from pivoice.views.inventory import SIDES, Inventory, Machine, held_name, take_stock
+from pivoice.views.loudness import Hearing
+from pivoice.views.meters import bar, decibels, fraction_of, safe
+from pivoice.views.screen import Screen
 
 _FRAME_S = 0.1
 _NAME = 30

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pivoice.monitor_page import page
-from pivoice.monitor_view import Line, View
+from pivoice.views.monitor_page import page
+from pivoice.views.monitor_view import Line, View
 
 STATUS = {
     "version": "1.2.3",

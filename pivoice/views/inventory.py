@@ -17,7 +17,7 @@ from pivoice.audio.cards import PROC, cancels_itself, card_of, default_owner
 from pivoice.audio.ports import Holder, Port, Side, holders_of, port_of, ports
 from pivoice.config import AudioConfig
 from pivoice.errors import DeviceError
-from pivoice.meters import safe
+from pivoice.views.meters import safe
 
 DEV = Path("/dev/snd")
 

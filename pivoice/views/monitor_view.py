@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pivoice.meters import SILENCE_DB, duration, safe
+from pivoice.views.meters import SILENCE_DB, duration, safe
 
 Line = Mapping[str, object]
 
