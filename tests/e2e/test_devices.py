@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.bed import Bed
 from tests.support.stage import Stage
-from tests.test_loudness import RATE_HZ, noise, voice
+from tests.views.test_loudness import RATE_HZ, noise, voice
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.test_loudness import RATE_HZ, noise, voice
 
 from pivoice.audio.ports import Side
 from pivoice.clock import Clock, SystemClock
@@ -24,6 +23,7 @@ from pivoice.views.devices import advised, ranked
 from pivoice.views.inventory import Inventory
 from pivoice.views.loudness import Frames
 from tests.support.bed import Bed, Card
+from tests.views.test_loudness import RATE_HZ, noise, voice
 
 HEARD = voice(-30) + noise(-60)
 FAR = voice(-45) + noise(-60)

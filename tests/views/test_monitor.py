@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.test_monitor_view import STATUS
 
 from pivoice.control import Control
 from pivoice.simulation import JumpLoop, run_jumping
 from pivoice.views.monitor import Monitor
 from pivoice.views.screen import Screen
+from tests.views.test_monitor_view import STATUS
 
 
 class Watched:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from rich.cells import cell_len
-from tests.test_monitor_view import STATUS
 
 from pivoice.views.monitor_page import page
 from pivoice.views.monitor_view import View
+from tests.views.test_monitor_view import STATUS
 
 LONG = "and so on, word after word, in a terminal that is never wide enough for all of it "
 
