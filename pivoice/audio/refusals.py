@@ -16,6 +16,7 @@ from pivoice.audio.ports import Side, holders_of, port_of, ports
 from pivoice.errors import DeviceError
 
 _NAMED = 4  # cards told of in one sentence
+_FIRST_CARD = ("default", "sysdefault")  # what leads to whichever card is the first
 
 
 def refused(
@@ -35,7 +36,7 @@ def refused(
     )
     stubborn = "see `dmesg`" if name.startswith("plughw") else "use its plughw: name"
     causes = {
-        errno.ENOENT: ("there is no such PCM", listed),
+        errno.ENOENT: _nowhere(side, proc) if name in _FIRST_CARD else ("there is no such PCM", listed),
         errno.ENODEV: absent,
         errno.ENXIO: absent,
         errno.EBUSY: _busy(name, side, proc),
@@ -64,6 +65,14 @@ def _busy(name: str, side: Side, proc: Path) -> tuple[str, str]:
     if others:
         return f"busy: {others} has it open", f"stop that program, or set {setting}"
     return "busy", f"stop the other program (fuser -v /dev/snd/*) or set {setting}"
+
+
+def _nowhere(side: Side, proc: Path) -> tuple[str, str]:
+    what = "microphone" if side == "capture" else "speaker"
+    if any(each.side == side for each in ports(proc=proc)):
+        return f"it leads to no {what}", _name_the_card(side, proc)
+    overlay = "an I2S board needs its overlay: `pivoice doctor`"
+    return f"the kernel shows no {what}", f"plug one in ({overlay}); it is tried again"
 
 
 def _name_the_card(side: Side, proc: Path) -> str:

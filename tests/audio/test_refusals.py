@@ -58,6 +58,22 @@ def test_without_any_card_no_card_is_named(tmp_path: Path):
     assert "the kernel shows none now" in sentence("default", "capture", errno.EHOSTDOWN, tmp_path)
 
 
+def test_a_machine_without_a_microphone_is_told_to_get_one_not_another_name(tmp_path: Path):
+    told = sentence("default", "capture", errno.ENOENT, tmp_path)
+
+    assert told == (
+        "cannot open capture 'default': the kernel shows no microphone; plug one in (an I2S board needs its "
+        "overlay: `pivoice doctor`); it is tried again"
+    )
+
+
+def test_where_the_first_card_is_no_microphone_the_others_are_named(proc: Path):
+    told = sentence("default", "capture", errno.ENOENT, proc)
+
+    assert "it leads to no microphone; name the card itself" in told
+    assert 'audio.capture = "plughw:CARD=seeed2micvoicec,DEV=0"' in told
+
+
 def test_a_busy_card_names_who_has_it_open(proc: Path):
     told = sentence("plughw:CARD=Device,DEV=0", "capture", errno.EBUSY, proc)
 
