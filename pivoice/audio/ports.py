@@ -20,6 +20,8 @@ _STREAM = re.compile(r"(?P<side>playback|capture) (?P<count>\d+)")
 _OWNER = re.compile(r"^owner_pid *: *(\d+)", re.MULTILINE)
 _GROUP = re.compile(r"^Tgid:\s*(\d+)", re.MULTILINE)
 _FACT = re.compile(r"^(\w+) *: *(\S+)", re.MULTILINE)
+UNNAMED = "a program"
+"""What a program is called whose name cannot be read: a hardened service sees no other user's."""
 _DEVICE = re.compile(r"(?P<pcm>hw|plughw|dmix|dsnoop):(?P<arguments>.*)", re.DOTALL)
 
 
@@ -112,7 +114,7 @@ def program_of(pid: int, *, proc: Path = Path("/proc")) -> str:
     words = [word for word in _read(proc / str(pid) / "cmdline").split("\0") if word]
     name = _program_name(words) or _read(proc / str(pid) / "comm").strip()
     # It gives itself that name, and we log it: no lines of its own, nothing that a terminal obeys.
-    return "".join(each if each.isprintable() else "?" for each in name[:_LONGEST]) or "a program"
+    return "".join(each if each.isprintable() else "?" for each in name[:_LONGEST]) or UNNAMED
 
 
 # --- private ---

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pivoice.audio.card_faults import cause_of
 from pivoice.audio.cards import PROC
-from pivoice.audio.ports import Side, holders_of, port_of, ports
+from pivoice.audio.ports import UNNAMED, Side, holders_of, port_of, ports
 from pivoice.errors import DeviceError
 
 _NAMED = 4  # cards told of in one sentence
@@ -61,10 +61,12 @@ def _busy(name: str, side: Side, proc: Path) -> tuple[str, str]:
     port = port_of(name, side, proc=proc)
     places = [port] if port else [each for each in ports(proc=proc) if each.side == side]
     found = [holder for place in places for holder in holders_of(place, proc=proc)]
-    others = ", ".join(str(each) for each in found if each.pid != os.getpid())
-    if others:
-        return f"busy: {others} has it open", f"stop that program, or set {setting}"
-    return "busy", f"stop the other program (fuser -v /dev/snd/*) or set {setting}"
+    others = [each for each in found if each.pid != os.getpid()]
+    if not others:
+        return "busy", f"stop the other program (fuser -v /dev/snd/*) or set {setting}"
+    is_unnamed = any(each.program == UNNAMED for each in others)
+    which = " (`sudo fuser -v /dev/snd/*` names it)" if is_unnamed else ""
+    return f"busy: {', '.join(map(str, others))} has it open", f"stop that program{which}, or set {setting}"
 
 
 def _nowhere(side: Side, proc: Path) -> tuple[str, str]:

@@ -83,6 +83,17 @@ def test_a_busy_card_names_who_has_it_open(proc: Path):
     )
 
 
+def test_a_program_that_a_service_may_not_look_at_is_named_by_somebody_who_may(proc: Path):
+    (proc.parent / "612" / "cmdline").unlink()  # what ProtectProc=invisible leaves of other users' programs
+
+    told = sentence("plughw:CARD=Device,DEV=0", "capture", errno.EBUSY, proc)
+
+    assert told.endswith(
+        "busy: a program (pid 612) has it open; stop that program (`sudo fuser -v /dev/snd/*` names it), "
+        "or set audio.capture"
+    )
+
+
 def test_a_busy_card_that_nobody_seems_to_have_tells_how_to_look(proc: Path):
     told = sentence("plughw:CARD=seeed2micvoicec,DEV=0", "capture", errno.EBUSY, proc)
 
