@@ -71,7 +71,10 @@ _TAKEN = re.compile(r"_[0-9A-F]+$")  # what the kernel adds to the id of a secon
 # How alsa-lib is told of another default: its environment, its files (alsa.conf), a sound server's plug-in.
 _OTHER_DEFAULT = ("ALSA_CONFIG_PATH", "ALSA_CONFIG_DIR", "ALSA_CARD", "ALSA_PCM_CARD")
 _OTHER_DEFAULT_FILES = (".asoundrc", ".config/alsa/asoundrc")
-_OTHER_DEFAULT_PIECE = re.compile(r"!default\b|\bdefaults\.pcm\.card\b|pulse-alsa\.conf")
+# What sets it: files of libasound2-plugins only ask for it ("name defaults.pcm.card").
+_OTHER_DEFAULT_PIECE = re.compile(
+    r"^[^#\n]*(?:!default\b|(?<!name[ \t])\bdefaults\.pcm\.!?card\b|pulse-alsa\.conf)", re.MULTILINE
+)
 _SERVERS = {"pipewire": "PipeWire", "pulse": "PulseAudio"}
 
 

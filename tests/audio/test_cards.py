@@ -101,6 +101,7 @@ def test_a_default_named_by_the_environment_is_no_card(
     [
         "pcm.!default { type pulse }",
         "defaults.pcm.card 1",
+        "pcm.x { type hw }; defaults.pcm.!card = 1",
         '@hooks [ { func pulse_load_if_running files [ "/usr/share/alsa/pulse-alsa.conf" ] } ]',
     ],
 )
@@ -110,9 +111,19 @@ def test_a_piece_of_configuration_may_change_the_default(text: str, machine: dic
     assert card_of("default", **machine) is None
 
 
-def test_a_piece_of_configuration_about_something_else_leaves_the_default_alone(machine: dict[str, Path]):
-    piece = machine["etc"] / "alsa/conf.d/10-rate-lav.conf"
-    piece.write_text('defaults.pcm.rate_converter "lavrate_higher"')
+@pytest.mark.parametrize(
+    "text",
+    [
+        'defaults.pcm.rate_converter "lavrate_higher"',
+        # asks for it: 60-a52-encoder.conf, which comes with Debian's libasound2-plugins
+        "@args.CARD {\n\tdefault {\n\t\t@func refer\n\t\tname defaults.pcm.card\n\t}\n}",
+        "# pcm.!default { type pulse }\n#defaults.pcm.card 1",
+    ],
+)
+def test_a_piece_of_configuration_about_something_else_leaves_the_default_alone(
+    text: str, machine: dict[str, Path]
+):
+    (machine["etc"] / "alsa/conf.d/60-piece.conf").write_text(text)
 
     assert card_of("default", **machine) == FIRST
 
