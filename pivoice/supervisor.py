@@ -190,7 +190,7 @@ class Supervisor:
 
     async def _try_socket(self, path: str) -> None:
         """Find out whether another socket can be listened at, while there is a way back."""
-        if Path(path) != Path(self.daemon.config.control.socket):
+        if Path(path).resolve() != Path(self.daemon.config.control.socket).resolve():
             probe = Control(path, {})
             await probe.start()
             await probe.close()

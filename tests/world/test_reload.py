@@ -314,3 +314,19 @@ def test_what_cannot_be_used_is_told_with_the_file_it_stands_in(tmp_path: Path):
         prepare(settings, {}, path="pivoice.toml")
 
     assert caught.value.path == "pivoice.toml"
+
+
+def test_the_same_socket_by_another_path_is_not_another_pivoice(tmp_path: Path):
+    async def main(world: World) -> None:
+        before = world.daemon
+        (tmp_path / "link").symlink_to(tmp_path)
+        start = world.start()
+        object.__setattr__(start.config.control, "socket", str(tmp_path / "link" / "control.sock"))
+        world.supervisor._read = lambda: start
+
+        answer = await world.ask("reload")
+        await anew(world, before)
+
+        assert "error" not in answer
+
+    live(main, tmp_path, toml=QUICK)
