@@ -1,8 +1,8 @@
-"""The control socket: one JSON object per line, over a Unix socket. The daemon's side and the callers'.
+"""The control socket, the daemon's side: one JSON object per line, over a Unix socket.
 
 `Control` runs in the event loop's thread and gives each caller a task of its own: whoever writes
 garbage, reads slowly or never hangs up harms nobody else. It knows no command but `watch`; the daemon
-brings the rest. `request` and `watch` are the callers' side: blocking, plain sockets, for `pivoice ctl`.
+brings the rest. The callers' side is caller.py.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ import os
 import socket
 import stat
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from pivoice.caller import Line, quoted
 from pivoice.errors import ConfigError, Fault, PivoiceError
 
 logger = logging.getLogger(__name__)
 
-Line = dict[str, Any]
 Command = Callable[[Line], Line | Awaitable[Line]]
 """Takes the request, gives the answer. A PivoiceError becomes {"error": its sentence}."""
 
@@ -34,7 +33,6 @@ _DISCARDED_BYTES = 16 * 2**20  # read and thrown away after that, so that the ca
 _LINGER_S, _FAREWELL_S = 2.0, 0.3
 _WATCH_LINES = 1000  # kept for a watcher that reads slowly: several conversations' worth
 _MOST_CALLERS = 64
-_NOT_RUNNING = "is pivoice running? (systemctl status pivoice)"
 
 
 class Control:
@@ -59,6 +57,7 @@ class Control:
         self._server: asyncio.Server | None = None
         self._inode: int | None = None
         self._callers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._engaged: set[asyncio.Task[None]] = set()  # callers that watch, or are being answered
         self._watchers: set[_Watcher] = set()
         self.on_watchers: Callable[[int], None] = lambda count: None
         """Called with how many watch, whenever that changes."""
@@ -112,18 +111,29 @@ class Control:
         assert task is not None, "asyncio serves each caller in a task"
         self._callers[task] = writer
         try:
-            if len(self._callers) > _MOST_CALLERS:
+            if len(self._callers) > _MOST_CALLERS and not self._make_room(task):
                 writer.write(_encoded({"error": f"{_MOST_CALLERS} callers at once are the most; hang up"}))
                 await writer.drain()
             else:
-                await self._converse(reader, writer)
+                await self._converse(task, reader, writer)
         except (ConnectionError, asyncio.CancelledError):
             pass  # the caller hung up, or we are closing: neither is news
         finally:
             writer.close()
             del self._callers[task]
+            self._engaged.discard(task)
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _make_room(self, newcomer: asyncio.Task[None]) -> bool:
+        """Hang up on whoever came first of those that say nothing; return whether there was one."""
+        for task in self._callers:
+            if task is not newcomer and task not in self._engaged and not task.cancelling():
+                task.cancel()
+                return True
+        return False
+
+    async def _converse(
+        self, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         """Answer line by line until the caller hangs up, or sends a line without end."""
         watcher: _Watcher | None = None
         try:
@@ -144,11 +154,14 @@ class Control:
                     watcher = _Watcher(writer)
                     self._watchers.add(watcher)
                     self.on_watchers(len(self._watchers))
+                    self._engaged.add(task)
                     continue
+                self._engaged.add(task)
                 answer = _encoded(await self._answer(line))
                 if watcher:
                     watcher.put(answer)
                 else:
+                    self._engaged.discard(task)
                     writer.write(answer)
                     await writer.drain()
         finally:
@@ -167,14 +180,14 @@ class Control:
             command = self._commands.get(name)
             if command is None:
                 known = sorted({*self._commands, "watch"})
-                raise PivoiceError(f"no command {_shown(name)}; {_suggestion(name, known)}")
+                raise PivoiceError(f"no command {quoted(name)}; {_suggestion(name, known)}")
             self._check_arguments(name, request)
             answer = command(request)
             return (await answer if inspect.isawaitable(answer) else answer) or {"ok": True}
         except PivoiceError as error:
             return {"error": str(error)}
         except Exception as error:  # top of what a caller can cause: it must not end the connection
-            logger.exception("the command %s failed", _shown(name))  # not the rest: it may be private
+            logger.exception("the command %s failed", quoted(name))  # not the rest: it may be private
             return {"error": f"the command failed: {type(error).__name__}; the journal has the details"}
 
     def _check_arguments(self, name: str, request: Line) -> None:
@@ -182,7 +195,7 @@ class Control:
             return
         allowed = sorted(self._arguments.get(name, ()))
         for argument in request.keys() - {"command", *allowed}:
-            raise PivoiceError(f"{name} takes no {_shown(argument)}; {_suggestion(argument, allowed)}")
+            raise PivoiceError(f"{name} takes no {quoted(argument)}; {_suggestion(argument, allowed)}")
 
 
 class _Watcher:
@@ -295,26 +308,20 @@ def _parsed(line: bytes) -> Line:
         request = json.loads(line)
     except (ValueError, RecursionError):
         raise PivoiceError(
-            f'{_shown(line)} is not JSON; send a line such as {{"command": "status"}}'
+            f'{quoted(line)} is not JSON; send a line such as {{"command": "status"}}'
         ) from None
     if not isinstance(request, dict):
-        raise PivoiceError(f'{_shown(line)} is not an object; send a line such as {{"command": "status"}}')
+        raise PivoiceError(f'{quoted(line)} is not an object; send a line such as {{"command": "status"}}')
     if "command" not in request:
         raise PivoiceError('"command" is missing; send a line such as {"command": "status"}')
     if not isinstance(request["command"], str):
-        raise PivoiceError(f'"command" must be text, not {_shown(json.dumps(request["command"]))}')
+        raise PivoiceError(f'"command" must be text, not {quoted(json.dumps(request["command"]))}')
     return request
 
 
 def _suggestion(name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, 1)
     return f"did you mean {near[0]}?" if near else "there is " + (", ".join(known) or "nothing to add to it")
-
-
-def _shown(text: str | bytes) -> str:
-    """Quote the beginning of what a caller sent."""
-    shown = (text.decode("utf-8", "replace") if isinstance(text, bytes) else text).strip()
-    return repr(shown if len(shown) <= 40 else shown[:40] + "...")
 
 
 def _encoded(line: Line) -> bytes:
@@ -329,72 +336,3 @@ async def _discard(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
             await writer.drain()
             while left > 0 and (chunk := await reader.read(_LINE_BYTES)):
                 left -= len(chunk)
-
-
-# --- the callers' side ---
-
-
-def request(path: str, message: Mapping[str, object], timeout_s: float = 5.0) -> Line:
-    """Send one request to the daemon that listens at `path`; return its answer, which may be {"error": ...}.
-
-    Raises:
-        PivoiceError: nobody listens there, or no answer came in `timeout_s`.
-    """
-    with _connected(path, timeout_s) as connection:
-        try:
-            connection.sendall(json.dumps(message).encode() + b"\n")
-            for answer in _lines(connection):
-                return answer
-        except TimeoutError:
-            raise PivoiceError(
-                f"pivoice did not answer within {timeout_s:g} s; see journalctl -u pivoice"
-            ) from None
-        except ConnectionError as error:
-            raise PivoiceError(f"pivoice hung up ({error.strerror}); see journalctl -u pivoice") from error
-    raise PivoiceError("pivoice hung up without an answer; see journalctl -u pivoice")
-
-
-def watch(path: str, *, silence_s: float | None = None) -> Iterator[Line]:
-    """Yield every event of the daemon that listens at `path`, from {"event": "watching"} until it stops.
-
-    Raises:
-        PivoiceError: nobody listens there. TimeoutError: no event came for `silence_s`.
-    """
-    with _connected(path, silence_s) as connection, contextlib.suppress(ConnectionError):
-        connection.sendall(b'{"command": "watch"}\n')
-        yield from _lines(connection)
-
-
-def _connected(path: str, timeout_s: float | None) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(timeout_s)
-    try:
-        connection.connect(path)
-    except (OSError, ValueError) as error:
-        connection.close()
-        if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
-            raise PivoiceError(f"nobody listens at {path}; {_NOT_RUNNING}") from error
-        if isinstance(error, PermissionError):
-            raise PivoiceError(
-                f"no permission for {path}; use sudo, or join its group (ls -l {path})"
-            ) from error
-        raise PivoiceError(f"cannot connect to {path}: {error}; {_NOT_RUNNING}") from error
-    return connection
-
-
-def _lines(connection: socket.socket) -> Iterator[Line]:
-    """Yield the objects that come in, one per line, until the other side hangs up.
-
-    Raises:
-        PivoiceError: what listens there does not speak pivoice.
-    """
-    rest = b""
-    while chunk := connection.recv(65536):
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            try:
-                yield dict(json.loads(line))
-            except (ValueError, TypeError):
-                raise PivoiceError(
-                    f"not pivoice's answer: {_shown(line)}; is another program at this path?"
-                ) from None

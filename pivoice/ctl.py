@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from pivoice import config, control
+from pivoice import caller, config
 from pivoice.errors import ConfigError, PivoiceError
 
 _RELOAD_S = 60.0  # wake models load for a second or two on a Pi that has nothing else to do
@@ -25,13 +25,13 @@ def run(options: argparse.Namespace) -> int:
     """Send one command, print the answer, return the exit code."""
     socket = socket_of(config.find_path(options.config))
     if options.command == "watch":
-        for event in control.watch(socket):
+        for event in caller.watch(socket):
             print(json.dumps(event), flush=True)
         return 0
     if options.command == "reload":
         answer = _reload(socket)
     else:
-        answer = control.request(socket, _request(options.command, options.words))
+        answer = caller.request(socket, _request(options.command, options.words))
     if "error" in answer:
         print(f"pivoice: {answer['error']}", file=sys.stderr)
         return 1
@@ -80,9 +80,9 @@ def _value_of(text: str) -> object:
 def _reload(socket: str) -> dict[str, object]:
     """Have the daemon reload, and wait until it is there again."""
     try:
-        watching = control.watch(socket)
+        watching = caller.watch(socket)
         next(watching)
-        answer = control.request(socket, {"command": "reload"}, timeout_s=_RELOAD_S)
+        answer = caller.request(socket, {"command": "reload"}, timeout_s=_RELOAD_S)
     except PivoiceError as error:
         raise PivoiceError(
             f"{error}\nif control.socket itself was changed: systemctl kill --signal=HUP pivoice"
@@ -99,7 +99,7 @@ def _when_there(socket: str) -> dict[str, object]:
     until_s = time.monotonic() + _RELOAD_S
     while True:
         try:
-            return {"status": control.request(socket, {"command": "status"})["status"]}
+            return {"status": caller.request(socket, {"command": "status"})["status"]}
         except PivoiceError:
             if time.monotonic() > until_s:
                 raise

@@ -22,9 +22,10 @@ from pivoice.agent.keys import find_key
 from pivoice.agent.ledger import ledger_path
 from pivoice.agent.rest import tls_for
 from pivoice.audio.wake_ear import Listening
+from pivoice.caller import Line
 from pivoice.clock import SystemClock
 from pivoice.config import Config
-from pivoice.control import Control, Line
+from pivoice.control import Control
 from pivoice.daemon import Daemon
 from pivoice.errors import ConfigError, Fault, PivoiceError
 from pivoice.fitting import open_listening
@@ -190,7 +191,7 @@ class Supervisor:
 
     async def _try_socket(self, path: str) -> None:
         """Find out whether another socket can be listened at, while there is a way back."""
-        if Path(path).resolve() != Path(self.daemon.config.control.socket).resolve():
+        if not _is_same(path, self.daemon.config.control.socket):
             probe = Control(path, {})
             await probe.start()
             await probe.close()
@@ -243,6 +244,10 @@ class Supervisor:
                 pass  # logged
             except Exception:  # the top of a task
                 logger.exception("not reloaded, the settings in force stay")
+
+
+def _is_same(path: str, other: str) -> bool:
+    return Path(path).resolve() == Path(other).resolve()  # /var/run is /run
 
 
 def _and_now(adopted: Sequence[str]) -> str:

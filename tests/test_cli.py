@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pivoice import cli, control, ctl
+from pivoice import caller, cli, ctl
 from pivoice.config import ControlConfig
 
 
@@ -79,7 +79,7 @@ def test_metrics_are_printed_as_prometheus_reads_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     answer = {"text": "# TYPE pivoice_hears gauge\npivoice_hears 1.0\n", "counters": {"playback_xruns": 0}}
-    monkeypatch.setattr(control, "request", lambda path, message: answer)
+    monkeypatch.setattr(caller, "request", lambda path, message: answer)
 
     code = cli.main(["ctl", "metrics", "--config", str(tmp_path / "none.toml")])
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from pivoice.control import Command, Control, Line
+from pivoice.caller import Line
+from pivoice.control import Command, Control
 from pivoice.errors import ConfigError, PivoiceError
 
 SOON_S = 10.0
@@ -207,10 +208,26 @@ def test_a_command_that_fails_by_our_mistake_is_an_answer_and_a_logged_error(
 def test_too_many_callers_are_turned_away_in_words(tmp_path: Path) -> None:
     async def scene(stage: Stage) -> Line:
         for _ in range(64):
-            await (await stage.call()).ask({"command": "status"})
+            await (await stage.call()).ask({"command": "watch"})
         return await (await stage.call()).receive()
 
     assert "64 callers at once are the most" in on_stage(tmp_path, scene)["error"]
+
+
+def test_callers_that_say_nothing_keep_nobody_out(tmp_path: Path) -> None:
+    async def scene(stage: Stage) -> tuple[Line, Line, bytes]:
+        watcher = await stage.call()
+        await watcher.ask({"command": "watch"})
+        idle = [await stage.call() for _ in range(80)]
+        answer = await (await stage.call()).ask({"command": "status"})
+        stage.control.publish({"event": "level"})
+        return answer, await watcher.receive(), await idle[0].reader.read()
+
+    answer, seen, end = on_stage(tmp_path, scene)
+
+    assert answer == {"state": "idle"}
+    assert seen == {"event": "level"}, "a watcher was hung up on"
+    assert end == b"", "the first of those that were idle was not"
 
 
 # --- watching ---

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pivoice.control import Line, request, watch
+from pivoice.caller import Line, request, watch
 from pivoice.errors import PivoiceError
 from tests.test_control import SOON_S, Stage, on_stage
 

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from pivoice import __version__, control
+from pivoice import __version__, caller
 from pivoice.checks.patient import SERVICE, Patient
 from pivoice.errors import PivoiceError
 from pivoice.findings import Finding
@@ -27,7 +27,7 @@ def daemon(patient: Patient) -> Iterator[Finding]:
     place = patient.config.control.socket
     patient.daemon = "silent"  # whatever goes wrong from here on, its cards are not ours to open
     try:
-        answer = control.request(place, {"command": "status"}, timeout_s=ANSWER_S)
+        answer = caller.request(place, {"command": "status"}, timeout_s=ANSWER_S)
     except PivoiceError as error:
         yield from _unanswered(patient, error)
         return
@@ -53,7 +53,7 @@ def levels(patient: Patient, side: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     until_s = patient.clock.monotonic() + LISTEN_S
     with contextlib.suppress(TimeoutError):  # it says nothing any more, which says enough
-        for line in control.watch(patient.config.control.socket, silence_s=LISTEN_S):
+        for line in caller.watch(patient.config.control.socket, silence_s=LISTEN_S):
             if line.get("event") == "level" and line.get("side") == side:
                 found.append(line)
             if len(found) >= LEVELS or patient.clock.monotonic() > until_s:
@@ -87,6 +87,6 @@ def is_talking(patient: Patient) -> bool:
     if patient.daemon == "answers":
         with contextlib.suppress(PivoiceError):  # then what it said before must do
             place = patient.config.control.socket
-            answer = control.request(place, {"command": "status"}, timeout_s=ANSWER_S)
+            answer = caller.request(place, {"command": "status"}, timeout_s=ANSWER_S)
             patient.status = answer if "state" in answer else patient.status
     return str(patient.status.get("state", "idle")) != "idle"

@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pivoice import control
+from pivoice import caller
 from pivoice.audio.recorder import Recorder
 from pivoice.clock import Clock
 from pivoice.config import AudioConfig
@@ -94,7 +94,7 @@ class Audition:
         clock: Clock,
         *,
         record: Callable[[str, AudioConfig, Clock], Records] = Recorder,
-        watch: Watch = control.watch,
+        watch: Watch = caller.watch,
     ) -> None:
         self.candidates = list(candidates)
         self._audio = audio

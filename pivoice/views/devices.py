@@ -13,7 +13,7 @@ from dataclasses import asdict
 
 from rich.text import Text
 
-from pivoice import config, control, ctl
+from pivoice import caller, config, ctl
 from pivoice.clock import Clock, SystemClock
 from pivoice.config import AudioConfig
 from pivoice.errors import ConfigError, PivoiceError
@@ -64,7 +64,7 @@ def run(path: str, options: argparse.Namespace) -> int:
 
 def _status_at(socket: str) -> Mapping[str, object]:
     try:
-        return control.request(socket, {"command": "status"})
+        return caller.request(socket, {"command": "status"})
     except PivoiceError:
         return {}  # nobody there; whoever may not ask sees what the kernel tells
 

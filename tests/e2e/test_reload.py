@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pivoice import control
+from pivoice import caller
 from tests.support.bed import Bed
 from tests.support.stage import Stage
 
@@ -153,7 +153,7 @@ def test_sighup_reloads_and_a_socket_that_moved_is_there(stage: Stage):
     os.kill(stage.daemon.pid, signal.SIGHUP)
 
     stage.wait_until(lambda: Path(moved).exists(), "the socket at its new place")
-    assert control.request(moved, {"command": "status"})["state"] == "idle"
+    assert caller.request(moved, {"command": "status"})["state"] == "idle"
     assert not Path(stage.socket).exists()
 
 

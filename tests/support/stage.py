@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from pivoice import control
+from pivoice import caller
 from pivoice.audio.pcm import Samples
 from pivoice.errors import PivoiceError
 from tests.support.bed import Bed
@@ -169,14 +169,14 @@ class Stage:
 
     def ctl(self, command: str, **arguments: object) -> Line:
         """Ask the control socket."""
-        return control.request(self.socket, {"command": command, **arguments})
+        return caller.request(self.socket, {"command": command, **arguments})
 
     def watch(self) -> None:
         """Collect what `ctl watch` streams into `lines`."""
 
         def collect() -> None:
             try:
-                for line in control.watch(self.socket):
+                for line in caller.watch(self.socket):
                     with self._changed:
                         self.lines.append(line)
                         self._changed.notify_all()
