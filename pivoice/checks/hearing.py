@@ -47,7 +47,7 @@ def level_of(sound: Samples) -> Level:
         return Level(SILENCE_DB, SILENCE_DB)
     wide = sound.astype(np.float64)
     mean, loudness = float(wide.mean()), np.abs(sound.astype(np.int32))
-    is_constant = float(wide.max() - wide.min()) <= 1 and bool(loudness.any())
+    is_constant = float(np.ptp(wide)) <= 1 and bool(loudness.any())
     clipped = int(np.count_nonzero(loudness >= 32767))
     rms = float(np.sqrt(np.mean((wide - mean) ** 2)))
     return Level(_db(rms), _db(float(loudness.max())), clipped, mean / _FULL_SCALE, is_constant)
