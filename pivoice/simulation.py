@@ -120,6 +120,8 @@ class JumpClock:
                 raise RuntimeError(
                     f"simulated thread {waiter.name!r} waits outside its clock, or never:\n{waiter.stack()}"
                 )
+            if waiter.thread is not None and waiter not in self._waiters:
+                waiter.thread.join(_STUCK_S)  # it is over: nobody shall still find it alive
         return bool(due)
 
     def next_due_s(self) -> float | None:

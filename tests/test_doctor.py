@@ -222,7 +222,7 @@ def test_the_cards_of_a_running_daemon_are_left_to_it(
 ):
     status = {"state": "idle", "hears": True}
     level = {"rms_db": -60.0, "peak_db": -50.0, "clipped": 0}
-    monkeypatch.setattr(live.control, "request", lambda *_, **__: status)
+    monkeypatch.setattr(live.caller, "request", lambda *_, **__: status)
     monkeypatch.setattr(sound.live, "levels", lambda *_: [level])
 
     findings, _ = examined(tmp_path, lambda *cards: cards[0].unplug(), with_echo=with_echo)
