@@ -29,8 +29,13 @@ class Clock(Protocol):
         None waits for ever. Worker threads only: the event loop must never block.
         """
 
-    def start_thread(self, target: Callable[[], None], *, name: str) -> threading.Thread:
-        """Start a daemon thread that waits only through this clock (or through a PCM)."""
+    def start_thread(
+        self, target: Callable[[], None], *, name: str, is_urgent: bool = True
+    ) -> threading.Thread:
+        """Start a daemon thread that waits only through this clock (or through a PCM).
+
+        `is_urgent`: it goes before ordinary threads, where that is granted; audio, and nothing else.
+        """
 
 
 _PRIORITY = 10  # of 1-99: above everything ordinary, below the kernel's own threads (50)
@@ -45,9 +50,12 @@ class SystemClock:
     def wait(self, event: threading.Event, timeout_s: float | None = None) -> bool:
         return event.wait(timeout_s)
 
-    def start_thread(self, target: Callable[[], None], *, name: str) -> threading.Thread:
+    def start_thread(
+        self, target: Callable[[], None], *, name: str, is_urgent: bool = True
+    ) -> threading.Thread:
         def run() -> None:
-            _ask_for_realtime()
+            if is_urgent:
+                _ask_for_realtime()
             target()
 
         thread = threading.Thread(target=run, name=name, daemon=True)

@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import math
 import os
+import re
 import tomllib
 import types
 import typing
@@ -29,13 +30,14 @@ from pivoice.sections import (
     AudioConfig,
     Config,
     ControlConfig,
+    EarconsConfig,
     LogConfig,
-    PanelConfig,
-    ToolsConfig,
     TurnConfig,
     TurnDetectionConfig,
     WakeConfig,
 )
+from pivoice.sections_panel import ButtonConfig, PanelConfig
+from pivoice.sections_tools import CommandConfig, McpConfig, ToolsConfig
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -43,9 +45,13 @@ if TYPE_CHECKING:
 __all__ = [
     "AgentConfig",
     "AudioConfig",
+    "ButtonConfig",
+    "CommandConfig",
     "Config",
     "ControlConfig",
+    "EarconsConfig",
     "LogConfig",
+    "McpConfig",
     "PanelConfig",
     "Setting",
     "ToolsConfig",
@@ -162,6 +168,9 @@ class Setting:
     default: object
     """None: unset by default."""
     allowed: str
+    table: str = ""
+    """The list of sections that it belongs to, such as panel.button, written as [[panel.button]]."""
+    is_required: bool = False
 
 
 def settings() -> Iterator[Setting]:
@@ -176,8 +185,34 @@ def _settings(section: type, prefix: str) -> Iterator[Setting]:
         key, default = prefix + each.name, getattr(defaults, each.name)
         if dataclasses.is_dataclass(default):
             yield from _settings(type(default), key + ".")
-        else:
+            continue
+        if not _section_in(hints[each.name]):
             yield Setting(key, default, _allowed(hints[each.name]))
+    for each in dataclasses.fields(section):
+        if item := _section_in(hints[each.name]):
+            yield from _settings_of_one(item, prefix + each.name)
+
+
+def _settings_of_one(section: type, table: str) -> Iterator[Setting]:
+    """Yield what one [[table]] may hold."""
+    hints = typing.get_type_hints(section, include_extras=True)
+    for each in dataclasses.fields(section):
+        default = each.default if each.default_factory is dataclasses.MISSING else each.default_factory()
+        is_required = default is dataclasses.MISSING
+        yield Setting(
+            f"{table}.{each.name}",
+            None if is_required else default,
+            _allowed(hints[each.name]),
+            table=table,
+            is_required=is_required,
+        )
+
+
+def _section_in(hint: Any) -> type | None:
+    """Return the section that `hint` is a list of, if it is one."""
+    if typing.get_origin(hint) is list and dataclasses.is_dataclass(item := typing.get_args(hint)[0]):
+        return typing.cast(type, item)
+    return None
 
 
 def _checked(table: dict[str, Any]) -> tuple[Config, list[Fault]]:
@@ -209,13 +244,41 @@ def _section(section: type[_Section], table: dict[str, Any], prefix: str, faults
                 values[name] = _section(typing.cast(type, hint), value, key + ".", faults)
             else:
                 faults.append(Fault(key, f"is a section; write [{key}] and its settings below it"))
+        elif item := _section_in(hint):
+            values[name] = list(_sections(item, key, value, faults))
         elif typing.get_origin(hint) is dict and isinstance(value, dict):
             kind = typing.get_args(hint)[1]
             items = {each: _value(f"{key}.{each}", value[each], kind, faults) for each in value}
             values[name] = {each: item for each, item in items.items() if item is not _AT_FAULT}
         elif (one := _value(key, value, hint, faults)) is not _AT_FAULT:
             values[name] = one
+    required = [each.name for each in dataclasses.fields(section) if _is_required(each)]
+    for name in required:
+        if name not in values:
+            if name not in table:
+                faults.append(Fault(prefix + name, "is missing"))
+            raise _IncompleteError
     return section(**values)
+
+
+class _IncompleteError(Exception):
+    """A section lacks what it cannot be without; told already."""
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _sections(item: type[_Section], key: str, value: object, faults: list[Fault]) -> Iterator[_Section]:
+    """Yield each [[key]] that can be used, appending to `faults`. They are counted from 1, as people do."""
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        faults.append(Fault(key, f"is a list of sections; write [[{key}]] and the settings of one below it"))
+        return
+    for number, table in enumerate(value, 1):
+        try:
+            yield _section(item, table, f"{key}[{number}].", faults)
+        except _IncompleteError:
+            continue
 
 
 def _value(key: str, value: object, hint: Any, faults: list[Fault]) -> object:
@@ -234,8 +297,9 @@ def _value(key: str, value: object, hint: Any, faults: list[Fault]) -> object:
 
 def _did_you_mean(name: str, prefix: str) -> str:
     known = [setting.key for setting in settings()]
+    prefix = re.sub(r"\[\d+\]", "", prefix)
     known += sorted({key.rsplit(".", 1)[0] for key in known})
-    leaves = {key.rsplit(".", 1)[-1]: key for key in known}
+    leaves = {key.rsplit(".", 1)[-1]: key for key in reversed(known)}
     near = difflib.get_close_matches(prefix + name, known, 1, 0.75)
     near = near or [leaves[leaf] for leaf in difflib.get_close_matches(name, leaves, 1, 0.75)]
     return f"; did you mean {near[0]}?" if near else "; see config/pivoice.toml for all there are"
@@ -248,16 +312,18 @@ def _allowed(hint: Any) -> str:
     """Say in words what a field takes."""
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
-        (kind,) = (part for part in typing.get_args(hint) if part is not type(None))
-        return _allowed(kind)
+        return ", or ".join(_allowed(part) for part in typing.get_args(hint) if part is not type(None))
     if origin is Literal:
         return "one of " + ", ".join(f'"{choice}"' for choice in typing.get_args(hint))
     if origin is dict:
-        return f"a table, each {_allowed(typing.get_args(hint)[1])}"
+        kind = typing.get_args(hint)[1]
+        return "a table" if kind is Any else f"a table, each {_allowed(kind)}"
     if origin is list:
         return f"a list, each {_allowed(typing.get_args(hint)[0])}"
     if origin is Annotated:
         kind, *metas = typing.get_args(hint)
+        if typing.get_origin(kind) is list:
+            return f"{_allowed(kind)}, not empty"
         return _bounded(_KINDS[kind], metas[0])
     return _KINDS[hint]
 

@@ -17,13 +17,13 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from pivoice import config
-from pivoice.agent.secrecy import Secrets
 from pivoice.checks import board, cards, key, live, network, pins, settings, software, sound, talk, unit
 from pivoice.checks.patient import Patient
 from pivoice.clock import SystemClock
 from pivoice.echo_advice import advised
 from pivoice.errors import ConfigError, PivoiceError
 from pivoice.findings import Finding, is_well
+from pivoice.secrecy import Secrets
 
 __all__ = ["CHECKS", "Check", "Patient", "examine", "report", "run"]
 

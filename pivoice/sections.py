@@ -2,7 +2,8 @@
 
 Owns the words and the bounds, not the reading (config.py, through which everybody else imports these).
 Each field is followed by one line: unit, and what the extremes mean; `config/pivoice.toml` and README's
-table are generated from exactly these lines (`scripts/generate`).
+table are generated from exactly these lines (`scripts/generate`). Those of [panel] and [tools] are in
+sections_panel.py and sections_tools.py. A list of sections ([[panel.button]]) is a list of dataclasses.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-Pin = Annotated[int, Meta(ge=0, le=27)]  # BCM numbers on the 40-pin header
+from pivoice.sections_panel import PanelConfig
+from pivoice.sections_tools import ToolsConfig
+
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Threshold = Annotated[float, Meta(gt=0, lt=1)]
@@ -104,6 +107,38 @@ class AgentConfig:
     turn_detection: TurnDetectionConfig = field(default_factory=TurnDetectionConfig)
 
 
+Earcon = Annotated[str, Meta(min_length=1)]
+
+
+@dataclass(frozen=True)
+class EarconsConfig:
+    wake: Earcon = "on"
+    """It heard the wake word or the button: "on" is its own sound, "off" none; or the path, from /, of a
+    WAV file. All below are the same."""
+    end: Earcon = "on"
+    """The conversation is over."""
+    error: Earcon = "on"
+    """Something went wrong."""
+    mute: Earcon = "on"
+    """The microphone was closed."""
+    unmute: Earcon = "on"
+    """The microphone is open again."""
+    muted: Earcon = "on"
+    """It was asked to listen, and is muted."""
+    timer: Earcon = "on"
+    """A timer or an alarm rings; "off" leaves the light."""
+    volume: Earcon = "on"
+    """The volume was changed: so loud is it now."""
+    working: Earcon = "on"
+    """A tool takes longer than tools.working_s."""
+    cap: Earcon = "on"
+    """Spoken: the day's minutes are used up ("off": the error sound instead; so with the others spoken)."""
+    bad_key: Earcon = "on"
+    """Spoken: the agent's server refused the key."""
+    no_network: Earcon = "on"
+    """Spoken: the agent cannot be reached."""
+
+
 @dataclass(frozen=True)
 class AudioConfig:
     capture: Annotated[str, Meta(min_length=1)] = "default"
@@ -119,12 +154,23 @@ class AudioConfig:
     """Which channel of the microphone to use, from 0."""
     gain_db: Annotated[float, Meta(ge=-40, le=40)] = 0.0
     """dB added to the microphone in software."""
+    volume: Annotated[int, Meta(ge=0, le=100)] | None = None
+    """Loudness of the speaker before anybody changed it (`pivoice ctl volume`), 0-100; unset leaves a
+    card's own volume control where it is."""
     max_volume: Annotated[int, Meta(ge=0, le=100)] = 100
-    """Loudest the speaker may be, 0-100; 100 leaves the samples alone."""
+    """Loudest the speaker may be made, 0-100."""
+    volume_step: Annotated[int, Meta(ge=1, le=50)] = 10
+    """How much a press of a volume button changes it."""
+    mixer: str = "auto"
+    """The speaker's own volume control (`amixer scontrols` lists them); "auto" finds it by name, "none" makes
+    the samples softer instead, as where there is none."""
+    capture_mixer: str = "auto"
+    """The same of the microphone, for `pivoice ctl gain`."""
     echo: Literal["auto", "webrtc", "half_duplex", "none"] = "auto"
     """How the device does not hear itself: "webrtc" takes the agent's voice out of the microphone,
     "half_duplex" sends silence while the agent is audible, "none" is for headphones or a speakerphone
     with its own canceller; "auto" picks: none for a card known to cancel, else webrtc where it can be had."""
+    earcons: EarconsConfig = field(default_factory=EarconsConfig)
 
 
 @dataclass(frozen=True)
@@ -196,30 +242,6 @@ class TurnConfig:
     """Seconds to wait for the agent to be ready (its server gives up after 10)."""
     reconnect_s: Seconds = 25.0
     """Seconds to wait for a broken link to come back, keeping what is said (the server waits for 30)."""
-
-
-@dataclass(frozen=True)
-class ToolsConfig:
-    timeout_s: Seconds = 20.0
-    """Seconds a tool may take before the agent is told that it failed."""
-
-
-@dataclass(frozen=True)
-class PanelConfig:
-    driver: Literal["gpio", "simulated", "none"] = "gpio"
-    """Button and light on the GPIO header, kept in memory, or none."""
-    button_pin: Pin | None = 17
-    """BCM number of the button's pin; the other leg goes to ground."""
-    led_pin: Pin | None = 27
-    """BCM number of a single LED; not used when red_pin, green_pin and blue_pin are set."""
-    red_pin: Pin | None = None
-    """BCM number of an RGB LED's red leg; set all three or none."""
-    green_pin: Pin | None = None
-    """BCM number of its green leg."""
-    blue_pin: Pin | None = None
-    """BCM number of its blue leg."""
-    long_press_s: Annotated[float, Meta(ge=0.3, le=10)] = 1.0
-    """Seconds the button is held to mute or unmute."""
 
 
 @dataclass(frozen=True)

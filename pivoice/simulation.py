@@ -93,7 +93,9 @@ class JumpClock:
         self.now_s = until_s
         return True
 
-    def start_thread(self, target: Callable[[], None], *, name: str) -> threading.Thread:
+    def start_thread(
+        self, target: Callable[[], None], *, name: str, is_urgent: bool = True
+    ) -> threading.Thread:
         waiter = _Waiter(name, until_s=self.now_s)
 
         def run() -> None:

@@ -8,6 +8,7 @@ Run as `.venv/bin/python scripts/generate.py`; with `--check` it writes nothing 
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import re
 import sys
@@ -46,9 +47,10 @@ def main() -> int:
 
 def _documented() -> Iterator[tuple[config.Setting, str]]:
     """Yield every setting with the line that follows its field in the source."""
-    tree = ast.parse((ROOT / "pivoice/sections.py").read_text())
+    # a list of sections is named as one of them: panel.button, ButtonConfig
+    sources = sorted((ROOT / "pivoice").glob("sections*.py"))
     lines: dict[tuple[str, str], str] = {}
-    for node in tree.body:
+    for node in itertools.chain.from_iterable(ast.parse(source.read_text()).body for source in sources):
         if isinstance(node, ast.ClassDef):
             for field, after in zip(node.body, node.body[1:], strict=False):
                 is_field = isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
@@ -66,10 +68,11 @@ def _toml() -> str:
         now, name = setting.key.rsplit(".", 1)
         if now != section:
             section = now
-            out.append(f"\n[{section}]\n")
+            out.append(f"\n## [[{section}]]\n" if setting.table else f"\n[{section}]\n")
         out.append(f"# {doc} ({setting.allowed})\n")
-        if setting.default is None:
-            out.append(f"## {name} =\n")
+        if setting.default is None or setting.table:
+            default = "" if setting.default is None else f" {json.dumps(setting.default)}"
+            out.append(f"## {name} ={default}{'   (it must be there)' if setting.is_required else ''}\n")
         else:
             out.append(f"#{name} = {json.dumps(setting.default)}\n")
     return "".join(out)
@@ -78,10 +81,12 @@ def _toml() -> str:
 def _table() -> str:
     rows = ["| setting | default | what it does |", "|---|---|---|"]
     for setting, doc in _documented():
-        default = "unset" if setting.default is None else f"`{json.dumps(setting.default)}`"
+        unset = "must be there" if setting.is_required else "unset"
+        default = unset if setting.default is None else f"`{json.dumps(setting.default)}`"
         if len(default) > 60:
             default = "a short prompt"
-        rows.append(f"| `{setting.key}` | {default} | {doc} |")
+        key = setting.key.replace(setting.table, f"[[{setting.table}]]", 1) if setting.table else setting.key
+        rows.append(f"| `{key}` | {default} | {doc} |")
     return "\n".join(rows)
 
 

@@ -40,7 +40,7 @@ def test_the_shipped_file_names_every_setting_once():
     section, found = "", []
 
     for line in text.splitlines():
-        if header := re.fullmatch(r"\[(.+)\]", line):
+        if header := re.fullmatch(r"(?:## \[)?\[([^\]]+)\]+", line):
             section = header[1]
         elif setting := re.match(r"##? ?([a-z_]+) =", line):
             found.append(f"{section}.{setting[1]}")

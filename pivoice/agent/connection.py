@@ -46,9 +46,9 @@ from pivoice.agent.obstacles import (
 )
 from pivoice.agent.reading import decode
 from pivoice.agent.rest import proxy_for, tls_for
-from pivoice.agent.secrecy import Secrets
 from pivoice.agent.tokens import fetch_token
 from pivoice.errors import AgentError, LinkError
+from pivoice.secrecy import Secrets
 
 logger = logging.getLogger(__name__)
 _library_logger = logging.getLogger(__name__ + ".websockets")

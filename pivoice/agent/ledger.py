@@ -1,19 +1,14 @@
 """What must outlive the process: the day's open sessions, slow servers, recordings still to be deleted.
 
 `Meter` is PURE: the caller brings time and date. `Ledger` is the file around it, read once, at the first
-use (a reload makes its successor while the old daemon still writes), and then written whole, beside its
-place and renamed into it; event loop only. A file that cannot be read or written is told once and never
-stops a conversation.
+use (a reload makes its successor while the old daemon still writes), and then written whole; event loop only.
 """
 
 from __future__ import annotations
 
-import errno
 import functools
 import logging
-import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +17,7 @@ import msgspec
 from msgspec import Meta, structs
 
 from pivoice.config import AgentConfig, state_path
+from pivoice.records import Record
 
 logger = logging.getLogger(__name__)
 
@@ -133,42 +129,27 @@ class Ledger:
     """The book and its file. `path` None: in memory only."""
 
     def __init__(self, path: Path | None, *, daily_minutes: float, today: Callable[[], date]) -> None:
-        self._path = path
+        self._record = Record(
+            path, Book, logger=logger, forgets="the day's minutes", advice="set agent.ledger_file"
+        )
         self._daily_minutes = daily_minutes
         self._today = today
         self._saved_s = float("-inf")
-        self._has_warned = False
 
     @functools.cached_property
     def book(self) -> Book:
         """What the file holds, and what was added since."""
-        return _read(self._path) or Book(Day(self._today()))
+        return self._record.read() or Book(Day(self._today()))
 
     @functools.cached_property
     def meter(self) -> Meter:
         return Meter(self.book, daily_minutes=self._daily_minutes, today=self._today)
 
     def save(self, now_s: float) -> None:
-        """Write the file; a failure is told once. No fsync: it may take the loop's time on a bad card."""
+        """Write the file; a failure is told once."""
         self.meter.day(now_s)
         self._saved_s = now_s
-        if self._path is None:
-            return
-        beside = self._path.with_name(self._path.name + ".new")
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _check_is_file(self._path)
-            with open(beside, "wb", opener=_open_private) as file:
-                file.write(msgspec.json.encode(self._if_cut_off()))
-            beside.replace(self._path)
-        except OSError as error:
-            if not self._has_warned:
-                self._has_warned = True
-                logger.warning(
-                    "cannot write %s: %s; a restart forgets the day's minutes; set agent.ledger_file",
-                    self._path,
-                    error.strerror,
-                )
+        self._record.write(self._if_cut_off())
 
     def _if_cut_off(self) -> Book:
         """Return the book to be found after a crash now: what is open is billed until it lapses."""
@@ -188,34 +169,3 @@ def ledger_path(config: AgentConfig, environ: Mapping[str, str]) -> Path:
     if config.ledger_file:
         return Path(config.ledger_file)
     return state_path("ledger.json", environ)
-
-
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _check_is_file(path: Path) -> None:
-    """Raise an OSError where `path` is there and no file: it must be neither read nor replaced."""
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is not a file")
-
-
-def _read(path: Path | None) -> Book | None:
-    """Return what the file holds; None when there is none. One that is no ledger is put aside.
-
-    What is no file at all (a directory, /dev/null) is somebody else's, and stays.
-    """
-    if path is None:
-        return None
-    kept = "left where it is"
-    try:
-        _check_is_file(path)
-        return msgspec.json.decode(path.read_bytes(), type=Book)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        with suppress(OSError):
-            _check_is_file(path)
-            kept = f"kept as {path.replace(path.with_name(path.name + '.bad'))}"
-        logger.warning("cannot use the ledger %s (%s; %s); today's minutes begin anew", path, error, kept)
-        return None

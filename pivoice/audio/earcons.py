@@ -15,6 +15,7 @@ import numpy as np
 
 from pivoice.audio.pcm import Samples, from_db, to_int16
 from pivoice.audio.resample import resampled
+from pivoice.config import EarconsConfig
 
 PEAK_DB = -16.0
 EDGE_S = 0.008
@@ -40,6 +41,17 @@ NOTICES = ("cap",)
 """What is said in words: only where nothing else could tell the user why."""
 
 NAMES = (*_MELODIES, *NOTICES)
+
+
+class Earcons:
+    """Every sound of the device's own, as the owner wants them. Any thread."""
+
+    def __init__(self, config: EarconsConfig | None = None) -> None:
+        self._config = config or EarconsConfig()
+
+    def sound(self, name: str, rate_hz: int) -> Samples:
+        """Return one of `NAMES`, mono at `rate_hz`; nothing at all where it is switched off."""
+        return load_notice(name, rate_hz) if name in NOTICES else _melody(_MELODIES[name], rate_hz)
 
 
 def make_earcons(rate_hz: int) -> dict[str, Samples]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pivoice.audio.buffers import WIRE_HZ, ReplyQueue
-from pivoice.audio.earcons import load_notice, make_earcons
+from pivoice.audio.earcons import Earcons
 from pivoice.audio.pcm import Format, Samples, from_db, to_int16
 from pivoice.audio.resample import Resampler
 
@@ -52,14 +52,17 @@ class Mixed:
 class Mixer:
     """Turns what is queued into periods for one opened card."""
 
-    def __init__(self, queue: ReplyQueue, opened: Format, *, jitter_ms: int, volume: int) -> None:
+    def __init__(
+        self, queue: ReplyQueue, opened: Format, *, jitter_ms: int, volume: int, earcons: Earcons
+    ) -> None:
         self._queue = queue
         self._period = opened.period_frames
         self._rate_hz = opened.rate_hz
         self._ramp = round(RAMP_S * opened.rate_hz)
         self._jitter_s = jitter_ms / 1000
         self._volume = volume / 100
-        self._earcons = make_earcons(opened.rate_hz)
+        self._earcons = earcons
+        self._sounds: dict[str, Samples] = {}  # made when first needed: most are never
         self._ringing: list[Samples] = []
         self._voice: _Voice | None = None
         self._level = _Level(opened.rate_hz)
@@ -84,9 +87,9 @@ class Mixer:
         return mixed
 
     def _sound_of(self, chime: str) -> Samples:
-        if chime not in self._earcons:
-            self._earcons[chime] = load_notice(chime, self._rate_hz)
-        return self._earcons[chime]
+        if chime not in self._sounds:
+            self._sounds[chime] = self._earcons.sound(chime, self._rate_hz)
+        return self._sounds[chime]
 
     def _voice_due_s(self, now_s: float) -> float | None:
         head = self._queue.head()

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pivoice.audio.buffers import WIRE_HZ, ReplyQueue, SpokenRing
-from pivoice.audio.earcons import NAMES
+from pivoice.audio.earcons import NAMES, Earcons
 from pivoice.audio.gate import HalfDuplexGate
 from pivoice.audio.losses import STEADY_S, LossLog
 from pivoice.audio.meter import LevelMeter
@@ -53,6 +53,7 @@ class Mouth:
         gate: HalfDuplexGate | None,
         reference: Reference | None = None,
         xruns: XrunLog | None = None,
+        earcons: Earcons | None = None,
     ) -> None:
         """`reference`: of a canceller, which need not wait for the room to fall silent after a reply.
         `xruns`: of the mouth before this one."""
@@ -70,6 +71,7 @@ class Mouth:
         self._reference = reference
         self._tail_s = gate.tail_s if gate and not reference else 0.0
         self._queue = ReplyQueue()
+        self._earcons = earcons or Earcons(audio.earcons)
         self._chimes: deque[str] = deque()
         self._is_ducked = False  # the event loop writes it
         self._dropped_s = 0.0  # when the last drop was asked for; the event loop writes it
@@ -197,7 +199,11 @@ class Mouth:
         try:
             self._find(pcm)
             mixer = Mixer(
-                self._queue, pcm.format, jitter_ms=self._audio.jitter_ms, volume=self._audio.max_volume
+                self._queue,
+                pcm.format,
+                jitter_ms=self._audio.jitter_ms,
+                volume=self._audio.max_volume,
+                earcons=self._earcons,
             )
             while not self._stopping.is_set():
                 is_due = self._await_sound(mixer)

@@ -32,6 +32,10 @@ class ToolDefinition:
     description: str
     parameters: dict[str, object]
     run: Run
+    source: str = "pivoice"
+    """Who brings it: "pivoice", "command", "package:NAME" or "mcp:NAME"."""
+    timeout_s: float | None = None
+    """Seconds it may take; None: as all."""
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,13 @@ class MuteChanged(Event):
 
 
 @dataclass(frozen=True)
+class MuteSwitched(Event):
+    """A switch that stays where it is put mutes (`on`), or no more. No `MuteChanged` goes against it."""
+
+    on: bool
+
+
+@dataclass(frozen=True)
 class StopAsked(Event):
     """End the conversation (`ctl stop`)."""
 
@@ -103,6 +110,11 @@ class TimerRang(Event):
 @dataclass(frozen=True)
 class RingDue(Event):
     """The pause after a ring is over: posted by the daemon while the condition `ringing` stands."""
+
+
+@dataclass(frozen=True)
+class RingSilenced(Event):
+    """Stop ringing, and nothing else: a hand, the agent's tool, `ctl`, or its time is up."""
 
 
 # --- the agent: session.py ---

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from websockets.asyncio.server import ServerConnection, serve
 
 from pivoice.agent.connection import Connection, Faults, open_connection
-from pivoice.agent.secrecy import Secrets
 from pivoice.errors import AgentError
+from pivoice.secrecy import Secrets
 from pivoice.simulation import JumpLoop, run_jumping
 from tests.agent.test_refusals import http
 
