@@ -25,6 +25,7 @@ from pivoice.turn.events import (
 )
 from pivoice.turn.floor import BAD_KEY, CAP, NO_NETWORK, REFUSED, Floor, Row
 from pivoice.turn.states import Deadline, Link, State
+from pivoice.turn.words import means_stop
 
 
 def session_ready(floor: Floor, event: SessionReady) -> None:
@@ -99,8 +100,8 @@ def _cut_off_replies(floor: Floor) -> None:
         floor.drop(floor.highest)
 
 
-_PARTING = {"": "end", CAP: "cap"}
-"""What the user hears when a session is over; else it is an error."""
+_PARTING = {"": "end", CAP: "cap", BAD_KEY: "bad_key", NO_NETWORK: "no_network"}
+"""What the user hears when a session is over, in words where somebody must act; else it is an error."""
 
 
 def session_lost(floor: Floor, event: SessionLost) -> None:
@@ -173,6 +174,9 @@ def user_said(floor: Floor, event: UserSaid) -> None:
     """
     memory = floor.memory
     memory.user_had_turn = True
+    if floor.ringing and means_stop(event.text):
+        _stop_ringing_by_voice(floor)
+        return
     is_announced, memory.announced = memory.announced > 0, max(0, memory.announced - 1)
     over = [
         serial
@@ -190,6 +194,21 @@ def user_said(floor: Floor, event: UserSaid) -> None:
         if memory.replies[over[-1]].ended:
             floor.drop(over[-1])
             floor.answer_words()
+
+
+def _stop_ringing_by_voice(floor: Floor) -> None:
+    """Silence the ring, and nothing else: the agent's answer to the words is for nobody.
+
+    What sounds already is no answer to them. A new word of the user's brings the next answer back.
+    """
+    floor.stop_ringing()
+    memory = floor.memory
+    memory.announced = max(0, memory.announced - 1)
+    is_answered = max(memory.replies, default=0) > memory.audible
+    if not floor.is_audible:
+        floor.silence()
+        floor.listen(floor.patience)
+    memory.kills_next = not is_answered and floor.link is not Link.DOWN
 
 
 def reply_started(floor: Floor, event: ReplyStarted) -> None:

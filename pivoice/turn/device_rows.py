@@ -16,6 +16,7 @@ from pivoice.turn.events import (
     PlaybackLost,
     ReplyAudible,
     RingDue,
+    RingSilenced,
     TimerRang,
 )
 from pivoice.turn.floor import NO_MICROPHONE, NO_NETWORK, NO_SPEAKER, Floor, Row
@@ -89,22 +90,23 @@ def playback_found(floor: Floor, event: PlaybackFound) -> None:
 
 def timer_rang(floor: Floor, event: TimerRang) -> None:
     """Ring, in any state, without touching the floor."""
-    floor.rings_left = floor.rings
+    floor.ringing = True
     floor.ask(Chime("timer"))
 
 
 def ring_due(floor: Floor, event: RingDue) -> None:
-    """Ring again, or give up.
+    """Ring again.
 
-    A ring is no conversation and gets no deadline (IDLE has none): the daemon posts `RingDue`
-    while the condition `ringing` stands, and the counting is done here. While somebody has the
-    floor the next ring waits: it would be heard by the agent, or over it. Conversations end.
+    A ring is no conversation and gets no deadline (IDLE has none): the daemon posts `RingDue` while the
+    condition `ringing` stands, and `RingSilenced` once its time is up. While somebody has the floor the
+    next ring waits: it would be heard by the agent, or over it. Conversations end.
     """
-    if floor.state is not State.IDLE or not floor.rings_left:
-        return
-    floor.rings_left -= 1
-    if floor.rings_left:
+    if floor.state is State.IDLE and floor.ringing:
         floor.ask(Chime("timer"))
+
+
+def ring_silenced(floor: Floor, event: RingSilenced) -> None:
+    floor.stop_ringing()
 
 
 def deadline_passed(floor: Floor, event: DeadlinePassed) -> None:
@@ -114,7 +116,7 @@ def deadline_passed(floor: Floor, event: DeadlinePassed) -> None:
     match floor.state, floor.deadline:
         case State.LISTENING | State.THINKING, Deadline.CONNECT | Deadline.RECONNECT:
             floor.faults.add(NO_NETWORK)
-            floor.hang_up("error")
+            floor.hang_up(NO_NETWORK)
         case State.LISTENING, Deadline.LONG_SPEECH:
             # A stuck button is taken for released.
             memory.user_speaking = memory.talking = False
@@ -155,5 +157,6 @@ ROWS: dict[type[Event], Row] = {
     PlaybackFound: playback_found,
     TimerRang: timer_rang,
     RingDue: ring_due,
+    RingSilenced: ring_silenced,
     DeadlinePassed: deadline_passed,
 }

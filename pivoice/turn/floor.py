@@ -32,9 +32,6 @@ REFUSED = "refused"
 CAP = "cap"
 RINGING = "ringing"
 
-RINGS = 20
-"""How often a timer rings before it gives up, the first time included."""
-
 SUSPICIONS = 3
 """How often in a row a reply ducks on the device's own suspicion; the server's word starts the count anew.
 
@@ -54,18 +51,19 @@ class Floor:
         deadlines: Deadlines | None = None,
         *,
         half_duplex: bool = False,
-        rings: int = RINGS,
         suspicions: int = SUSPICIONS,
     ) -> None:
         self.deadlines = deadlines or Deadlines()
         self.half_duplex = half_duplex
-        self.rings = rings
         self.suspicions = suspicions
         self.state = State.IDLE
         self.link = Link.DOWN
-        self.muted = False
+        self.mute_asked = False
+        """By a button, by voice, by command; kept while a switch mutes as well."""
+        self.mute_switched = False
+        """A switch stands where it mutes."""
         self.faults: set[str] = set()
-        self.rings_left = 0
+        self.ringing = False
         self.memory = Memory()
         self.session = 0
         """The serial of the newest session; it is open unless the link is DOWN."""
@@ -84,6 +82,11 @@ class Floor:
     def deadline_s(self) -> float | None:
         """The length of the deadline; None in IDLE. Re-arm whenever `deadline_serial` changed."""
         return None if self.deadline is None else self.deadlines.seconds(self.deadline)
+
+    @property
+    def muted(self) -> bool:
+        """Whether the microphone is closed, by whichever hand."""
+        return self.mute_asked or self.mute_switched
 
     @property
     def uplink(self) -> Valve:
@@ -124,7 +127,7 @@ class Floor:
     @property
     def conditions(self) -> frozenset[str]:
         """What the light shows besides the state, by name."""
-        return frozenset(self.faults | {RINGING}) if self.rings_left else frozenset(self.faults)
+        return frozenset(self.faults | {RINGING}) if self.ringing else frozenset(self.faults)
 
     @property
     def hears(self) -> bool:
@@ -299,6 +302,11 @@ class Floor:
         if chime:
             self.ask(Chime(chime))
 
+    def stop_ringing(self) -> bool:
+        """Ring no more; return whether it rang: then whoever stopped it wanted nothing else."""
+        was_ringing, self.ringing = self.ringing, False
+        return was_ringing
+
     def user_goes_on(self) -> bool:
         """Whether the user is in the middle of something that can be heard; if it cannot, it is over."""
         if self.is_deaf:
@@ -361,8 +369,8 @@ class Floor:
     def snapshot(self) -> tuple[object, ...]:
         """Return the whole joint state as a comparable value; the deadline's serial included."""
         return (
-            (self.state, self.link, self.muted, self.deadline, self.deadline_serial),
-            (frozenset(self.faults), self.rings_left, self.says_lost),
+            (self.state, self.link, self.deadline, self.deadline_serial),
+            (self.mute_asked, self.mute_switched, frozenset(self.faults), self.ringing, self.says_lost),
             (self.session, self.highest, self.dead),
             self.memory.snapshot(),
         )

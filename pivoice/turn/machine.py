@@ -18,7 +18,7 @@ from pivoice.turn import agent_rows, device_rows, user_rows
 from pivoice.turn.actions import Action, End
 from pivoice.turn.ducks import Ducks
 from pivoice.turn.events import Event, ReplyAudible, ReplyStarted, SessionReady
-from pivoice.turn.floor import RINGS, SUSPICIONS, Floor, Row
+from pivoice.turn.floor import SUSPICIONS, Floor, Row
 from pivoice.turn.states import Deadline, Deadlines, Link, State
 
 __all__ = ["Deadline", "Deadlines", "Link", "State", "Turn"]
@@ -35,10 +35,9 @@ class Turn(Floor):
         deadlines: Deadlines | None = None,
         *,
         half_duplex: bool = False,
-        rings: int = RINGS,
         suspicions: int = SUSPICIONS,
     ) -> None:
-        super().__init__(deadlines, half_duplex=half_duplex, rings=rings, suspicions=suspicions)
+        super().__init__(deadlines, half_duplex=half_duplex, suspicions=suspicions)
         self.ignored: Counter[str] = Counter()
         """Events that changed nothing and asked for nothing, by name."""
         self.ducks = Ducks()

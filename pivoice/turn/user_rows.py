@@ -11,6 +11,7 @@ from pivoice.turn.events import (
     Event,
     HushAsked,
     MuteChanged,
+    MuteSwitched,
     OnsetHeard,
     SayAsked,
     StopAsked,
@@ -34,16 +35,14 @@ def _cannot_talk(floor: Floor) -> bool:
 
 
 def wake_heard(floor: Floor, event: WakeHeard) -> None:
-    if floor.hears:
-        # Whoever says the wake word goes on talking: it ends a ring *and* opens the conversation,
-        # for the first word must not be lost.
-        floor.rings_left = 0
+    if floor.hears and not floor.stop_ringing():
         _wake(floor, event.position, preroll=True)
 
 
 def wake_asked(floor: Floor, event: WakeAsked) -> None:
+    if floor.stop_ringing():
+        return
     if floor.hears:
-        floor.rings_left = 0
         _wake(floor, None, preroll=False)
     else:
         floor.ask(Chime("muted" if floor.muted else "error"))
@@ -66,10 +65,9 @@ def _wake(floor: Floor, position: int | None, *, preroll: bool) -> None:
 
 
 def button_pressed(floor: Floor, event: ButtonPressed) -> None:
-    was_ringing, floor.rings_left = floor.rings_left > 0, 0
+    if floor.stop_ringing():
+        return
     match floor.state:
-        case State.IDLE if was_ringing:
-            pass
         case State.IDLE if floor.muted:
             floor.ask(Chime("muted"))
         case State.IDLE if _cannot_talk(floor):
@@ -89,9 +87,8 @@ def talk_pressed(floor: Floor, event: TalkPressed) -> None:
     started there and not sounded is dropped: the button says that the user is not done.
     """
     memory = floor.memory
-    if memory.talking:
+    if memory.talking or floor.stop_ringing():
         return
-    floor.rings_left = 0
     refusal = "muted" if floor.muted else "error"
     match floor.state:
         case State.IDLE if _cannot_talk(floor):
@@ -142,11 +139,25 @@ def onset_heard(floor: Floor, event: OnsetHeard) -> None:
 
 
 def mute_changed(floor: Floor, event: MuteChanged) -> None:
-    """Mute and unmute. A reply goes on: the user may want to hear the answer."""
-    if event.on == floor.muted:
+    """Mute and unmute. Against the switch nobody unmutes, nor later by having tried."""
+    if floor.mute_switched and not event.on:
+        floor.ask(Chime("muted"))
         return
-    floor.muted = event.on
-    if not event.on:
+    was_muted, floor.mute_asked = floor.muted, event.on
+    _mute(floor, was_muted)
+
+
+def mute_switched(floor: Floor, event: MuteSwitched) -> None:
+    """The switch wins; set free, it leaves what was asked for besides."""
+    was_muted, floor.mute_switched = floor.muted, event.on
+    _mute(floor, was_muted)
+
+
+def _mute(floor: Floor, was_muted: bool) -> None:
+    """Do what follows from being muted, or no more. A reply goes on: the user may want to hear the answer."""
+    if floor.muted == was_muted:
+        return
+    if was_muted:
         floor.ask(Chime("unmute"))
         return
     # Zeros go up from here on: whatever the user was saying ends now.
@@ -163,7 +174,7 @@ def mute_changed(floor: Floor, event: MuteChanged) -> None:
 
 
 def stop_asked(floor: Floor, event: StopAsked) -> None:
-    floor.rings_left = 0
+    floor.stop_ringing()
     if floor.state is not State.IDLE:
         floor.hang_up("end")
 
@@ -173,7 +184,7 @@ def hush_asked(floor: Floor, event: HushAsked) -> None:
 
     The reply to such an answer is dropped as well, unless the user has spoken by then.
     """
-    floor.rings_left = 0
+    floor.stop_ringing()
     memory = floor.memory
     match floor.state:
         case State.IDLE:
@@ -215,6 +226,7 @@ ROWS: dict[type[Event], Row] = {
     TalkReleased: talk_released,
     OnsetHeard: onset_heard,
     MuteChanged: mute_changed,
+    MuteSwitched: mute_switched,
     StopAsked: stop_asked,
     HushAsked: hush_asked,
     SayAsked: say_asked,

@@ -224,7 +224,7 @@ def _stale_deadline_does_nothing(step: Step) -> bool:
 
 
 def _timers_leave_the_floor(step: Step) -> bool:
-    if not isinstance(step.event, (ev.TimerRang, ev.RingDue)):
+    if not isinstance(step.event, (ev.TimerRang, ev.RingDue, ev.RingSilenced)):
         return True
     before, after = step.before, step.after
     same = (before.state, before.link, before.deadline_serial) == (
@@ -234,6 +234,21 @@ def _timers_leave_the_floor(step: Step) -> bool:
     )
     chimes_only = all(a == act.Chime("timer") for a in step.actions)
     return same and chimes_only and before.memory == after.memory
+
+
+def _the_switch_wins(step: Step) -> bool:
+    unmuted = step.before.muted and not step.after.muted
+    is_hers = isinstance(step.event, ev.MuteSwitched) or not step.before.mute_switched
+    return not unmuted or (is_hers and isinstance(step.event, (ev.MuteChanged, ev.MuteSwitched)))
+
+
+def _only_the_ring_is_silenced(step: Step) -> bool:
+    """The first press or wake word while something rings does nothing else."""
+    if not step.before.ringing or not isinstance(
+        step.event, (ev.ButtonPressed, ev.WakeHeard, ev.WakeAsked, ev.TalkPressed)
+    ):
+        return True
+    return not step.actions and step.before.state is step.after.state
 
 
 def _uplink_opens_for_listening(step: Step) -> bool:
@@ -293,6 +308,8 @@ OF_STEPS: dict[str, Promise] = {
     "a new deadline has a new serial": _serial_follows_deadline,
     "a stale deadline does nothing": _stale_deadline_does_nothing,
     "a timer does not touch the floor": _timers_leave_the_floor,
+    "nobody unmutes against the switch": _the_switch_wins,
+    "the first press or wake word while something rings only silences it": _only_the_ring_is_silenced,
     "the uplink is opened for a listening agent only": _uplink_opens_for_listening,
     "a stop stops": _stop_stops,
     "a hush silences": _hush_silences,

@@ -28,9 +28,9 @@ TALK = ev.TalkPressed()
 RELEASE = ev.TalkReleased()
 
 
-def after(*events: ev.Event, half_duplex: bool = False, rings: int = 20) -> Turn:
+def after(*events: ev.Event, half_duplex: bool = False) -> Turn:
     """Return a machine that has seen `events`."""
-    turn = Turn(half_duplex=half_duplex, rings=rings)
+    turn = Turn(half_duplex=half_duplex)
     for event in events:
         turn.step(event)
     return turn

@@ -113,7 +113,7 @@ def test_a_link_that_is_not_made_in_time_is_an_error() -> None:
 
     actions = turn.step(ev.DeadlinePassed(turn.deadline_serial))
 
-    assert actions[-2:] == [End(), Chime("error")]
+    assert actions[-2:] == [End(), Chime("no_network")]
     assert turn.conditions == {"no_network"}
 
 
@@ -154,8 +154,11 @@ def test_a_repeated_speech_stopped_leaves_the_follow_up_alone() -> None:
     assert (turn.state, turn.deadline) == (State.LISTENING, Deadline.FOLLOW_UP)
 
 
-@pytest.mark.parametrize("event", [ev.ButtonPressed(), ev.StopAsked(), ev.HushAsked()])
-def test_a_hand_silences_a_ring_and_does_nothing_else(event: ev.Event) -> None:
+@pytest.mark.parametrize(
+    "event",
+    [ev.ButtonPressed(), TALK, WAKE, ev.WakeAsked(), ev.RingSilenced(), ev.StopAsked(), ev.HushAsked()],
+)
+def test_the_first_hand_or_wake_word_silences_a_ring_and_does_nothing_else(event: ev.Event) -> None:
     turn = after(ev.TimerRang("eggs"))
     assert turn.conditions == {"ringing"}
 
@@ -164,28 +167,80 @@ def test_a_hand_silences_a_ring_and_does_nothing_else(event: ev.Event) -> None:
     assert (turn.state, actions, turn.conditions) == (State.IDLE, [], frozenset())
 
 
-@pytest.mark.parametrize("event", [WAKE, ev.WakeAsked(), TALK])
-def test_a_voice_silences_a_ring_and_is_heard(event: ev.Event) -> None:
-    turn = after(ev.TimerRang("eggs"))
+@pytest.mark.parametrize("event", [ev.ButtonPressed(), TALK, WAKE, ev.WakeAsked()])
+def test_the_second_hand_or_wake_word_is_heard(event: ev.Event) -> None:
+    turn = after(ev.TimerRang("eggs"), event)
 
     turn.step(event)
 
-    assert (turn.state, turn.conditions) == (State.LISTENING, frozenset())
+    assert turn.state is State.LISTENING
 
 
-def test_a_timer_gives_up_after_so_many_rings() -> None:
-    turn = Turn(rings=3)
+@pytest.mark.parametrize("event", [ev.ButtonPressed(), TALK, WAKE])
+def test_a_ring_is_silenced_over_a_reply_which_plays_on(event: ev.Event) -> None:
+    turn = after(*ANSWERED, ev.TimerRang("eggs"))
 
-    rings = turn.step(ev.TimerRang("eggs"))
-    while turn.conditions:
-        rings += turn.step(ev.RingDue())
+    actions = turn.step(event)
 
-    assert rings == [Chime("timer")] * 3
+    assert (turn.state, actions, turn.conditions) == (State.SPEAKING, [], frozenset())
+
+
+def test_a_ring_goes_on_until_it_is_stopped() -> None:
+    turn = after(ev.TimerRang("eggs"))
+
+    rings = [turn.step(ev.RingDue()) for _ in range(3)]
+
+    assert rings == [[Chime("timer")]] * 3
     assert turn.deadline_s is None
+    assert after(ev.TimerRang("eggs"), ev.RingSilenced()).step(ev.RingDue()) == []
+
+
+@pytest.mark.parametrize("words", ["Stop!", "okay, stop.", "Halt", "¡para!", "रुको", "止めて", "Tais-toi !"])
+def test_a_spoken_stop_silences_a_ring_and_its_answer_is_for_nobody(words: str) -> None:
+    turn = after(*OPEN, ev.TimerRang("eggs"), SPEECH, PAUSE)
+
+    turn.step(ev.UserSaid(1, words))
+    answer = turn.step(STARTED)
+
+    assert (turn.state, turn.conditions) == (State.LISTENING, frozenset())
+    assert answer == [Drop(1)]
+
+
+def test_a_spoken_stop_that_is_answered_already_drops_that_answer_and_no_other() -> None:
+    turn = after(*OPEN, ev.TimerRang("eggs"), SPEECH, PAUSE, STARTED)
+
+    actions = turn.step(ev.UserSaid(1, "stop"))
+
+    assert actions == [Drop(1)]
+    assert turn.step(ev.ReplyStarted(1, 2)) == []
+
+
+def test_a_spoken_stop_over_a_reply_leaves_it_alone() -> None:
+    turn = after(*ANSWERED, ev.TimerRang("eggs"))
+
+    actions = turn.step(ev.UserSaid(1, "stop"))
+
+    assert (turn.state, actions, turn.conditions) == (State.SPEAKING, [], frozenset())
+
+
+@pytest.mark.parametrize("words", ["what about the bus stop over there", "five more minutes", "nonstop", ""])
+def test_other_words_leave_a_ring_to_the_agents_tool(words: str) -> None:
+    turn = after(*OPEN, ev.TimerRang("eggs"), SPEECH, PAUSE)
+
+    turn.step(ev.UserSaid(1, words))
+
+    assert (turn.state, turn.conditions) == (State.THINKING, {"ringing"})
+
+
+def test_a_spoken_stop_is_a_word_like_any_other_where_nothing_rings() -> None:
+    turn = after(*OPEN, SPEECH, PAUSE, ev.UserSaid(1, "stop"))
+
+    assert turn.step(STARTED) == []
+    assert turn.state is State.THINKING
 
 
 def test_a_ring_waits_while_somebody_has_the_floor() -> None:
-    turn = after(*OPEN, ev.TimerRang("eggs"), rings=3)
+    turn = after(*OPEN, ev.TimerRang("eggs"))
 
     actions = turn.step(ev.RingDue())
 

@@ -161,3 +161,38 @@ def test_the_wake_word_turns_push_to_talk_into_hands_free() -> None:
 
     assert turn.uplink is ev.Valve.LIVE
     assert actions == [OpenUplink(16000, True)]
+
+
+def test_a_switch_mutes_as_a_button_does() -> None:
+    turn = after(*OPEN)
+
+    actions = turn.step(ev.MuteSwitched(on=True))
+
+    assert (turn.state, turn.muted, actions[-1]) == (State.IDLE, True, Chime("mute"))
+
+
+def test_nothing_unmutes_against_the_switch_now_or_later() -> None:
+    turn = after(ev.MuteSwitched(on=True))
+
+    refused = turn.step(UNMUTE)
+
+    assert refused == [Chime("muted")]
+    assert turn.muted and not turn.wants_microphone
+    assert turn.step(ev.MuteSwitched(on=False)) == [Chime("unmute")]
+    assert not turn.muted
+
+
+def test_a_switch_set_free_leaves_what_was_asked_for_besides() -> None:
+    turn = after(MUTE, ev.MuteSwitched(on=True))
+
+    assert turn.step(ev.MuteSwitched(on=False)) == []
+    assert turn.muted
+    assert turn.step(UNMUTE) == [Chime("unmute")]
+
+
+def test_an_unmute_that_the_switch_refused_takes_back_the_mute_of_before_neither() -> None:
+    turn = after(MUTE, ev.MuteSwitched(on=True), UNMUTE)
+
+    turn.step(ev.MuteSwitched(on=False))
+
+    assert turn.muted

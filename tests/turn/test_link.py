@@ -149,7 +149,7 @@ def test_status_names_what_is_going_on() -> None:
 
 @pytest.mark.parametrize(
     ("fault", "chime"),
-    [("no_network", "error"), ("bad_key", "error"), ("refused", "error"), ("cap", "cap"), ("", "end")],
+    [("no_network", "no_network"), ("bad_key", "bad_key"), ("refused", "error"), ("cap", "cap"), ("", "end")],
 )
 def test_a_lost_session_says_what_the_owner_must_mend(fault: str, chime: str) -> None:
     turn = after(*OPEN)

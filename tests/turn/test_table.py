@@ -147,8 +147,8 @@ TABLE: dict[str, tuple[ev.Event, list[Cell]]] = {
         ev.SessionLost(1, "gone"),
         [
             _,
-            (IDLE, chimed("error", LOSE)),
-            (IDLE, chimed("error", CUT)),
+            (IDLE, chimed("no_network", LOSE)),
+            (IDLE, chimed("no_network", CUT)),
             (SPEAKING, [CancelTools()]),
             (SPEAKING, [CancelTools()]),
         ],
@@ -204,6 +204,9 @@ TABLE: dict[str, tuple[ev.Event, list[Cell]]] = {
         ev.TimerRang(),
         [(state, chimed("timer")) for state in State],
     ),
+    "RingDue, while nothing rings": (ev.RingDue(), [_, _, _, _, _]),
+    "RingSilenced, while nothing rings": (ev.RingSilenced(), [_, _, _, _, _]),
+    "MuteSwitched(off), while it was": (ev.MuteSwitched(on=False), [_, _, _, _, _]),
     "a stale session's event": (ev.SpeechStarted(0), [_, _, _, _, _]),
     "a stale deadline": (ev.DeadlinePassed(-1), [_, _, _, _, _]),
 }

@@ -34,6 +34,8 @@ GROUNDS: list[tuple[Ground, int, bool]] = [
     (("talk", "control"), 1, FULL),
     (("talk",), 1, HALF),
     (("devices", "timers"), 1, FULL),
+    (("timers", "spoken stop", "talk"), 1, FULL),
+    (("switch", "timers"), 1, FULL),
     (("devices",), 1, HALF),
 ]
 
@@ -49,9 +51,7 @@ LARGE_GROUNDS: list[tuple[Ground, int, bool]] = [
 
 
 def walk_on(ground: Ground, replies: int, half_duplex: bool) -> Counts:
-    return walk(
-        Turn(half_duplex=half_duplex, rings=2, suspicions=1), (*SPINE, *ground), PROMISES, replies=replies
-    )
+    return walk(Turn(half_duplex=half_duplex, suspicions=1), (*SPINE, *ground), PROMISES, replies=replies)
 
 
 def named(ground: Ground, replies: int, half_duplex: bool) -> str:
@@ -80,7 +80,7 @@ def unless(row: type[ev.Event], broken: Break) -> type[Turn]:
 
 def forget_to_leave(floor: Floor, event: ev.MuteChanged) -> None:
     """Muting while listening leaves the conversation open, as the first draft of the table did."""
-    state, floor.muted = floor.state, event.on
+    state, floor.mute_asked = floor.state, event.on
     if state is State.YIELDING:
         floor.speak()
 

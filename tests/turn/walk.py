@@ -217,7 +217,15 @@ def _devices(_: Turn, __: int) -> Iterator[ev.Event]:
 
 
 def _timers(_: Turn, __: int) -> Iterator[ev.Event]:
-    yield from (ev.TimerRang("eggs"), ev.RingDue())
+    yield from (ev.TimerRang("eggs"), ev.RingDue(), ev.RingSilenced())
+
+
+def _spoken_stop(turn: Turn, _: int) -> Iterator[ev.Event]:
+    yield ev.UserSaid(turn.session, "stop")
+
+
+def _switch(_: Turn, __: int) -> Iterator[ev.Event]:
+    yield from (ev.MuteSwitched(on=True), ev.MuteSwitched(on=False))
 
 
 EVENTS: dict[str, Callable[[Turn, int], Iterator[ev.Event]]] = {
@@ -236,6 +244,8 @@ EVENTS: dict[str, Callable[[Turn, int], Iterator[ev.Event]]] = {
     "talk": _talk,
     "devices": _devices,
     "timers": _timers,
+    "spoken stop": _spoken_stop,
+    "switch": _switch,
 }
 
 
@@ -272,7 +282,7 @@ def _key(turn: Turn, world: World) -> object:
     memory = turn.memory
     order = [*memory.replies, turn.highest]
     return (
-        (turn.state, turn.link, turn.muted, turn.deadline, turn.rings_left),
+        (turn.state, turn.link, turn.mute_asked, turn.mute_switched, turn.deadline, turn.ringing),
         ("no_microphone" in turn.faults, "no_speaker" in turn.faults),
         turn.dead < turn.highest and turn.highest not in memory.replies,
         tuple(
