@@ -24,7 +24,7 @@ WRAPPED = {
     "onnx": set(),
     "scipy": set(),
     "sklearn": set(),
-    "gpiozero": {"panel/gpio.py"},
+    "gpiozero": {"panel/gpio.py", "panel/gpio_buttons.py", "panel/gpio_lights.py"},
     "spidev": {"panel/spi.py"},
     "jsonschema": {"tools/schemas.py"},
     "mcp": {"tools/mcp_connection.py"},

@@ -1,9 +1,8 @@
-"""A button to ground and an LED (or an RGB LED) on the GPIO header, through gpiozero.
+"""The way to the pins of the GPIO header: gpiozero's, opened once per process, its errors explained.
 
-gpiozero brings the threads: one for edges, one for held buttons, one per moving light. Lights are
-shown from the event loop's thread; presses are told from gpiozero's. Pins are driven by lgpio, the one
-back end whose edge detection works on current kernels, unless $GPIOZERO_PIN_FACTORY names another;
-"mock" makes this run, and be tested, on a laptop.
+Pins are driven by lgpio, the one back end whose edge detection works on current kernels, on every Pi,
+unless $GPIOZERO_PIN_FACTORY names another; "mock" makes buttons and lights run, and be tested, on a laptop.
+Any thread. What is on the pins stands in gpio_buttons.py and gpio_lights.py.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from typing import Any
 
 from pivoice.config import PanelConfig
 from pivoice.errors import DeviceError
+from pivoice.panel import lines
 from pivoice.panel.panel import Post
 from pivoice.panel.patterns import Pattern, brightness
 from pivoice.turn.events import ButtonPressed
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 _BOUNCE_S = 0.03  # cheap switches chatter for 5 to 20 ms
 _FRAME_S = 0.04  # 25 pictures a second look smooth, and cost a Zero 2 W nothing to speak of
 _NONE = 'set panel.driver = "none"'
+_opening = threading.Lock()  # buttons and lights are opened by threads of their own
 
 
 class GpioPanel:
@@ -52,7 +53,7 @@ class GpioPanel:
         self._light: Any = None
         self._is_coloured = config.red_pin is not None
         self._is_failing = False
-        factory = pin_factory or _open_factory()
+        factory = pin_factory or open_factory()
         try:
             if config.button_pin is not None:
                 button = _open_button(config.button_pin, config.long_press_s, factory)
@@ -78,14 +79,14 @@ class GpioPanel:
                 self._light.source_delay = _FRAME_S
                 self._light.source = self._frames(pattern)
             self._is_failing = False
-        except _errors() as error:
+        except errors() as error:
             if not self._is_failing:
                 logger.warning("panel: the light fails: %s; check its wiring", error)
             self._is_failing = True
 
     def close(self) -> None:
         if self._light is not None:
-            with contextlib.suppress(*_errors()):
+            with contextlib.suppress(*errors()):
                 self._light.source = None
                 self._light.off()
         self._light = None
@@ -135,7 +136,7 @@ class _Presses:
 def _open_button(pin: int, long_press_s: float, factory: Any) -> Any:
     import gpiozero
 
-    with _explained(f"button on GPIO {pin}"):
+    with explained(f"button on GPIO {pin}"):
         return gpiozero.Button(
             pin, pull_up=True, bounce_time=_BOUNCE_S, hold_time=long_press_s, pin_factory=factory
         )
@@ -146,16 +147,22 @@ def _open_light(config: PanelConfig, factory: Any) -> Any:
 
     if config.red_pin is not None:
         legs = (config.red_pin, config.green_pin, config.blue_pin)
-        with _explained("RGB LED on GPIO " + ", ".join(str(leg) for leg in legs)):
+        with explained("RGB LED on GPIO " + ", ".join(str(leg) for leg in legs)):
             return gpiozero.RGBLED(*legs, pin_factory=factory)
     if config.led_pin is not None:
-        with _explained(f"LED on GPIO {config.led_pin}"):
+        with explained(f"LED on GPIO {config.led_pin}"):
             return gpiozero.PWMLED(config.led_pin, pin_factory=factory)
     return None
 
 
-def _open_factory() -> Any:
-    """Return gpiozero's access to the pins of this machine."""
+def open_factory() -> Any:
+    """Return gpiozero's access to the pins of this machine: one for all of this process.
+
+    It is `gpiozero.Device.pin_factory`, so that a tool of the owner's that uses gpiozero shares it.
+
+    Raises:
+        DeviceError: no GPIO here, no permission, or a package that is missing.
+    """
     name = os.environ.get("GPIOZERO_PIN_FACTORY", "lgpio")
     try:
         import gpiozero
@@ -164,16 +171,64 @@ def _open_factory() -> Any:
         raise _failure(
             "GPIO", f"gpiozero is not installed ({error})", "pip install gpiozero lgpio"
         ) from error
-    with _explained("GPIO"):
-        if name == "mock":
-            # gpiozero's own, so that whoever is in this process may press: Device.pin_factory.pin(17)
-            if gpiozero.Device.pin_factory is None:
+    with explained("GPIO"), _opening:
+        if gpiozero.Device.pin_factory is None:
+            if name == "mock":
                 gpiozero.Device.pin_factory = MockFactory(pin_class=MockPWMPin)
-            return gpiozero.Device.pin_factory
-        if name == "lgpio":
-            return _open_lgpio()
-        gpiozero.Device.ensure_pin_factory()
+            elif name == "lgpio":
+                gpiozero.Device.pin_factory = _open_lgpio()
+            else:
+                gpiozero.Device.ensure_pin_factory()
         return gpiozero.Device.pin_factory
+
+
+def let_go(device: Any) -> None:
+    """Close a device of gpiozero's and free its lines, which gpiozero keeps for as long as its factory lives.
+
+    Never raises.
+    """
+    pins = [part.pin for part in getattr(device, "all", (device,)) if getattr(part, "pin", None)]
+    with contextlib.suppress(*errors()):
+        device.close()
+    for pin in pins:
+        if type(pin.factory).__name__ != "LGPIOFactory" or pin.factory._handle is None:
+            continue
+        with contextlib.suppress(*errors()):
+            pin.factory.pins.pop(pin.info, None)
+            sys.modules["lgpio"].gpio_free(pin.factory._handle, int(pin.info.name.removeprefix("GPIO")))
+
+
+@contextlib.contextmanager
+def explained(device: str, *pins: int) -> Iterator[None]:
+    """Turn what gpiozero and lgpio raise into a DeviceError about `device`; who has `pins` is named."""
+    try:
+        yield
+    except errors() as error:
+        reason = str(error) or type(error).__name__
+        if reason[0] == reason[-1] == "'":  # lgpio quotes its own: 'GPIO busy'
+            reason = reason[1:-1]
+        advice = ""
+        if "busy" in reason.lower():
+            used = lines.users_of(pins)
+            reason = f"{reason}: {lines.told(used)}" if used else reason
+            advice = "stop it, or choose another pin" if used else "find who uses it (gpioinfo) and stop it"
+        elif "permission" in reason.lower():
+            advice = "add the service's user to the group gpio (usermod -aG gpio USER)"
+        elif "Pi revision" in reason:
+            reason = "this machine is not a Raspberry Pi"
+        elif type(error).__name__ in ("PinInvalidPin", "PinPWMUnsupported", "PinFixedPull", "GPIOPinInUse"):
+            advice = "choose another pin"
+        raise _failure(device, reason, advice) from error
+
+
+def errors() -> tuple[type[Exception], ...]:
+    """Return what may come out of gpiozero and of the lgpio below it."""
+    found: list[type[Exception]] = [OSError]
+    if "gpiozero" in sys.modules:
+        found.append(sys.modules["gpiozero"].GPIOZeroError)
+    if "lgpio" in sys.modules and hasattr(sys.modules["lgpio"], "error"):
+        found.append(sys.modules["lgpio"].error)
+    return tuple(found)
 
 
 def _open_lgpio() -> Any:
@@ -193,7 +248,10 @@ def _open_lgpio() -> Any:
         raise _failure("GPIO", "the lgpio installed is an empty placeholder", 'pip install "lgpio>=0.2"')
     from gpiozero.pins.lgpio import LGPIOFactory
 
-    return LGPIOFactory()
+    # By itself gpiozero 2.0 takes chip 4 on a Pi 5 that has one, and 0 on all else: wrong for a CM5 or a 500
+    # with a kernel of 2024, and for a Pi 5 with an expander. Where no label tells, its guess is the best.
+    header = lines.header_chip()
+    return LGPIOFactory(chip=int(header.name.removeprefix("gpiochip")) if header else None)
 
 
 @contextlib.contextmanager
@@ -211,38 +269,7 @@ def _scratch_directory() -> Iterator[None]:
             os.chdir(before)
 
 
-@contextlib.contextmanager
-def _explained(device: str) -> Iterator[None]:
-    """Turn what gpiozero and lgpio raise into a DeviceError about `device`."""
-    try:
-        yield
-    except _errors() as error:
-        reason = str(error) or type(error).__name__
-        if reason[0] == reason[-1] == "'":  # lgpio quotes its own: 'GPIO busy'
-            reason = reason[1:-1]
-        advice = ""
-        if "busy" in reason.lower():
-            advice = "find who uses it (gpioinfo) and stop it, or choose another pin"
-        elif "permission" in reason.lower():
-            advice = "add the service's user to the group gpio (usermod -aG gpio USER)"
-        elif "Pi revision" in reason:
-            reason = "this machine is not a Raspberry Pi"
-        elif type(error).__name__ in ("PinInvalidPin", "PinPWMUnsupported"):
-            advice = "choose another pin"
-        raise _failure(device, reason, advice) from error
-
-
 def _failure(device: str, reason: str, advice: str) -> DeviceError:
     return DeviceError(
         device, doing="open", reason=reason, advice=f"{advice}, or {_NONE}" if advice else _NONE
     )
-
-
-def _errors() -> tuple[type[Exception], ...]:
-    """Return what may come out of gpiozero and of the lgpio below it."""
-    found: list[type[Exception]] = [OSError]
-    if "gpiozero" in sys.modules:
-        found.append(sys.modules["gpiozero"].GPIOZeroError)
-    if "lgpio" in sys.modules and hasattr(sys.modules["lgpio"], "error"):
-        found.append(sys.modules["lgpio"].error)
-    return tuple(found)

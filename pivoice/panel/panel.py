@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, cast
 
 from pivoice.config import PanelConfig
@@ -26,6 +27,21 @@ PANELS = {
     "none": "pivoice.panel.panel:NoPanel",
 }
 """Each is called with the configuration, `post` and `on_long_press`; it may raise DeviceError."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A button or the mute switch has moved, and its contact is still."""
+
+    button: int
+    """Index in `PanelConfig.buttons`; `MUTE_SWITCH` is the mute switch."""
+    is_down: bool
+    """Pressed; of the switch: it mutes."""
+    time_s: float
+    """On the clock's `monotonic`, which is the event loop's."""
+
+
+MUTE_SWITCH = -1
 
 
 class Panel(Protocol):
