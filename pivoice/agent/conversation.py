@@ -10,20 +10,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pivoice.agent import wire
 from pivoice.agent.attempts import Attempts
 from pivoice.agent.connection import Connection, open_connection
 from pivoice.agent.dialogue import Dialogue
-from pivoice.agent.guards import Guards, OverError, Stay
+from pivoice.agent.guards import Guards, OverError, Stay, mistake
 from pivoice.agent.handshake import Hello, expires_in_s, shake_hands
 from pivoice.agent.ledger import LINGER_BILLED_S
 from pivoice.agent.mail import ANSWERS, Mail
 from pivoice.agent.pacing import Sender
-from pivoice.agent.parting import ENDED_S, NO_SESSION_S, close_socket, end_session
-from pivoice.agent.reactions import GoneError, ResumeRefusedError, VoiceRefusedError, judge_close
+from pivoice.agent.parting import ENDED_S, NO_SESSION_S, Way, close_socket, end_session
+from pivoice.agent.reactions import (
+    GoneError,
+    ResumeRefusedError,
+    ToolsRefusedError,
+    VoiceRefusedError,
+    judge_close,
+)
 from pivoice.agent.settings import mutable_part
 from pivoice.errors import AgentError, LinkError
 
@@ -42,29 +47,20 @@ class Owner(Protocol):
     def conversation_told(self, conversation: Conversation, state: str, facts: dict[str, Any]) -> None:
         """Take the next `state`.
 
-        Of the link: connecting, retrying, ready, resumed, dropped, refused, error. Of the money: opened
+        Of the link: connecting, retrying, ready, resumed, dropped, refused, error. Of an update that was
+        answered: settled. Of the money: opened
         (a socket, billed), unopened (and closed, without a session that we know), gone (the session `id`
         is over); the last two are billed `tail_s` more.
         """
+
+    def tools_refused(self, reason: str) -> bool:
+        """A fresh session is refused for its tools: whether another attempt would be made with others."""
 
     def conversation_over(self, conversation: Conversation, error: AgentError) -> None:
         """It ended against our will, or by a guard. Told once; the socket is closed."""
 
     def is_spent(self) -> bool:
         """Return whether the day's minutes are used up. Asked once a second while a session is open."""
-
-
-@dataclass(frozen=True)
-class _Way:
-    """How a connection is left. `error` None: another one takes its place."""
-
-    error: AgentError | None = None
-    owes_end: bool = False
-    """`session.end` is to be said."""
-    keeps: bool = False
-    """The session is to be resumed."""
-    is_ended: bool = False
-    """The server said so."""
 
 
 class Conversation:
@@ -97,7 +93,7 @@ class Conversation:
         self._lingers = False
         self._acknowledged = 0  # of the connection's bytes, as last seen: a closed one cannot be asked
         self._now_s = asyncio.get_running_loop().time
-        self._way: asyncio.Future[_Way] | None = None
+        self._way: asyncio.Future[Way] | None = None
         self._task: asyncio.Task[None] | None = None
         self._shutting: asyncio.Task[None] | None = None
 
@@ -110,7 +106,7 @@ class Conversation:
         """Close the socket, saying `session.end` first unless it is to linger. Bounded; never raises."""
         self.dialogue.is_closed, self._lingers = True, linger
         assert self._task is not None, "a conversation is closed after it was started"
-        if not self._leave(_Way(owes_end=not linger, keeps=linger)):
+        if not self._leave(Way(owes_end=not linger, keeps=linger)):
             self._task.cancel()
         await asyncio.wait({self._task})
         if self._shutting is not None:
@@ -129,7 +125,7 @@ class Conversation:
             self._fail(error)
         except Exception as error:  # a mistake of ours must end in an event, not in silence
             logger.exception("the agent's task failed")
-            self._fail(_mistake(error))
+            self._fail(mistake(error))
 
     def _fail(self, error: AgentError) -> None:
         if self.dialogue.is_closed:
@@ -142,7 +138,7 @@ class Conversation:
     async def _live(self) -> None:
         while True:
             connection = await self._connect()
-            way = _Way(owes_end=True)  # a cancel, or a mistake of ours
+            way = Way(owes_end=True)  # a cancel, or a mistake of ours
             try:
                 way = await self._talk(connection)
                 if way.error is None and not self.dialogue.is_closed:
@@ -157,9 +153,9 @@ class Conversation:
             if self.attempts.is_enough(self._now_s()):
                 raise LinkError("the connection to the agent keeps breaking", advice="check the network")
 
-    async def _talk(self, connection: Connection) -> _Way:
+    async def _talk(self, connection: Connection) -> Way:
         """Pass on what is said until there is a reason to leave; return it."""
-        way: asyncio.Future[_Way] = asyncio.get_running_loop().create_future()
+        way: asyncio.Future[Way] = asyncio.get_running_loop().create_future()
         self._way, self._acknowledged = way, 0
         works = {"words": self._hear, "audio": self.sender.run, "mail": self.mail.run, "watch": self._watch}
         around = [
@@ -174,14 +170,14 @@ class Conversation:
                 task.cancel()
             await asyncio.gather(*around, return_exceptions=True)
 
-    def _leave(self, way: _Way) -> bool:
+    def _leave(self, way: Way) -> bool:
         """Leave the connection; False when there is none, or it is being left already."""
         if self._way is None or self._way.done():
             return False
         self._way.set_result(way)
         return True
 
-    def _lose_link(self, connection: Connection, way: _Way) -> None:
+    def _lose_link(self, connection: Connection, way: Way) -> None:
         """Whatever comes next, it comes over another socket."""
         self.attempts.dropped_s = self._now_s()
         code, reason = connection.close_code, connection.close_reason
@@ -194,7 +190,7 @@ class Conversation:
         self.mail.lose_link()
         self._tell("dropped", code=code)
 
-    async def _part(self, connection: Connection, way: _Way) -> None:
+    async def _part(self, connection: Connection, way: Way) -> None:
         """Leave a live connection."""
         is_ended = way.is_ended
         if way.owes_end:
@@ -244,6 +240,9 @@ class Conversation:
                 logger.warning(
                     "the server does not know the voice %r; using its default; set agent.voice", voice
                 )
+            except ToolsRefusedError as error:
+                if not self._owner.tools_refused(str(error)):
+                    raise
             except (LinkError, GoneError) as error:
                 failed = self.attempts.failed()
                 level = logging.WARNING if failed == 1 else logging.DEBUG
@@ -257,7 +256,7 @@ class Conversation:
         """Open a socket and get ready on it.
 
         Raises:
-            ResumeRefusedError, VoiceRefusedError: another attempt, changed, makes sense at once.
+            ResumeRefusedError, VoiceRefusedError, ToolsRefusedError: another, changed, makes sense at once.
             LinkError: another attempt makes sense later.
             AgentError: none does.
         """
@@ -335,7 +334,7 @@ class Conversation:
                     complaint, complained_s = event, self._now_s()
                     self._hear_failure(event)
                 case wire.Updated():
-                    self.mail.answered()
+                    self._settle()
                 case wire.SpeechStarted():
                     self.sender.heard()
                 case wire.UserText():
@@ -356,7 +355,7 @@ class Conversation:
             error = OverError("the server ended the session", advice="start a new conversation")
         goes_on, is_ended = isinstance(error, LinkError | GoneError), event is not None or error.code in _GONE
         keeps = isinstance(error, LinkError) and not is_ended and bool(self.stay.id)
-        self._leave(_Way(None if goes_on else error, keeps=keeps, is_ended=is_ended))
+        self._leave(Way(None if goes_on else error, keeps=keeps, is_ended=is_ended))
 
     def _hear_failure(self, failure: wire.Failure) -> None:
         """An error told in band never ends a session; only the socket's close does."""
@@ -367,7 +366,11 @@ class Conversation:
         if failure.code == "audio_rate_violation":
             self.sender.rewind()
         elif failure.code in ANSWERS:
-            self.mail.answered()
+            self._settle(failure.message or failure.code)
+
+    def _settle(self, refusal: str = "") -> None:
+        if (settings := self.mail.answered()) is not None:
+            self._tell("settled", settings=settings, refusal=refusal)
 
     async def _watch(self, connection: Connection) -> None:
         """Leave the session when a guard says so."""
@@ -383,7 +386,7 @@ class Conversation:
             )
         what = "ended" if leave.error is not None else "replaced by a fresh one"
         logger.info("the session is %s: %s", what, leave.why)
-        self._leave(_Way(leave.error, owes_end=True))
+        self._leave(Way(leave.error, owes_end=True))
 
     async def _guard(self, work: Callable[[Connection], Awaitable[None]], connection: Connection) -> None:
         """A closed link is for the receiver to notice; anything else must not die unseen."""
@@ -393,8 +396,4 @@ class Conversation:
             pass
         except Exception as error:
             logger.exception("a task of the agent failed; the session is ended")
-            self._leave(_Way(_mistake(error), owes_end=True))
-
-
-def _mistake(error: Exception) -> AgentError:
-    return OverError(f"pivoice made a mistake: {error!r}", advice="please report it")
+            self._leave(Way(mistake(error), owes_end=True))

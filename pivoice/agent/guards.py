@@ -5,9 +5,11 @@ PURE: the caller brings time and facts, once a second.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from dataclasses import dataclass
 
+from pivoice.agent.ledger import LINGER_BILLED_S
 from pivoice.errors import AgentError, AuthError, LinkError
 
 RENEW_AHEAD_S = 120.0  # before the expiry, a quiet moment is looked for; at most a quarter of what is left
@@ -35,6 +37,11 @@ _FAULTS: tuple[tuple[type[AgentError], str], ...] = (
 def fault_of(error: AgentError) -> str:
     """Return what `turn.events.SessionLost` calls the thing that the owner must mend."""
     return next(fault for kind, fault in _FAULTS if isinstance(error, kind))
+
+
+def mistake(error: Exception) -> AgentError:
+    """Return how a session ends that a mistake of ours has cost."""
+    return OverError(f"pivoice made a mistake: {error!r}", advice="please report it")
 
 
 @dataclass
@@ -73,6 +80,19 @@ class Leave:
 
     why: str
     error: AgentError | None = None
+
+
+@dataclass(frozen=True)
+class Left:
+    """A session whose socket is closed and which the server still keeps."""
+
+    stay: Stay
+    since_s: float
+    lapse: asyncio.TimerHandle
+
+    def unused_s(self, now_s: float) -> float:
+        """Return how much of what was charged for the waiting is still to come."""
+        return max(0.0, self.since_s + LINGER_BILLED_S - now_s)
 
 
 class Guards:

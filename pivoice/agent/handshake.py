@@ -49,6 +49,7 @@ async def shake_hands(connection: Connection, hello: Hello, *, session_id: str) 
     Raises:
         ResumeRefusedError: `session_id` is not resumed; ask for a fresh session, on another socket.
         VoiceRefusedError: ask again without a voice.
+        ToolsRefusedError: ask again with others, if there are any.
         AuthError, LinkError, AgentError: as everywhere.
     """
     with suppress(LinkError):  # a key may be refused, and the socket closed, before we say a word: read why

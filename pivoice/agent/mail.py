@@ -38,10 +38,9 @@ class Mail:
         self._updates.append(wire.SessionUpdate(settings))
         self.check()
 
-    def answered(self) -> None:
-        """The server took the oldest update, or refused it."""
-        if self._unanswered:
-            self._unanswered.popleft()
+    def answered(self) -> wire.Settings | None:
+        """The server took the oldest update, or refused it: return it; None when none was waiting."""
+        return self._unanswered.popleft().session if self._unanswered else None
 
     def lose_link(self) -> None:
         """What was not answered is sent again."""

@@ -8,16 +8,30 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from dataclasses import dataclass
 
 from pivoice.agent import wire
 from pivoice.agent.connection import Connection
-from pivoice.errors import LinkError
+from pivoice.errors import AgentError, LinkError
 
 logger = logging.getLogger(__name__)
 
 ENDED_S = 2.0  # how long `session.ended` is waited for
 NO_SESSION_S = 0.5  # the same where there should be no session: after a refused resume
 CLOSE_S = 0.3  # all of an end is done in 2.3 s: a shutdown has 2.4
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a connection is left. `error` None: another one takes its place."""
+
+    error: AgentError | None = None
+    owes_end: bool = False
+    """`session.end` is to be said."""
+    keeps: bool = False
+    """The session is to be resumed."""
+    is_ended: bool = False
+    """The server said so."""
 
 
 async def end_session(connection: Connection, *, within_s: float = ENDED_S) -> bool:

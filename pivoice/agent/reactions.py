@@ -30,6 +30,10 @@ class VoiceRefusedError(AgentError):
     """The server does not know the voice."""
 
 
+class ToolsRefusedError(AgentError):
+    """The server does not take one of the tools."""
+
+
 class Reaction(enum.Enum):
     """What the device does. The comment names the error that says so."""
 
@@ -97,7 +101,7 @@ def judge(failure: wire.Failure, *, is_resume: bool, has_voice: bool) -> None:
     """Raise what a complaint before `session.ready` means; return when it may mean nothing.
 
     Raises:
-        VoiceRefusedError, ResumeRefusedError, AuthError, LinkError, AgentError
+        VoiceRefusedError, ToolsRefusedError, ResumeRefusedError, AuthError, LinkError, AgentError
     """
     row = TABLE.get(failure.code)
     if row is None:
@@ -108,6 +112,8 @@ def judge(failure: wire.Failure, *, is_resume: bool, has_voice: bool) -> None:
     if reaction is _SETTINGS and has_voice and _names_voice(f"{failure.param} {failure.message}"):
         raise VoiceRefusedError(failure.message, code=failure.code)
     error = _error(reaction, row.told, failure, is_resume=is_resume)
+    if error is not None and reaction is _SETTINGS and "tools" in failure.param:
+        raise ToolsRefusedError(error.reason, advice=error.advice, code=error.code)
     if error is not None:
         raise error
 

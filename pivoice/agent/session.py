@@ -13,10 +13,9 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from pivoice.agent import settings, wire
@@ -24,10 +23,11 @@ from pivoice.agent.attempts import RESUME_WINDOW_S, Attempts
 from pivoice.agent.connection import Faults
 from pivoice.agent.conversation import Conversation
 from pivoice.agent.dialogue import Dialogue, Doors, Report
-from pivoice.agent.guards import Guards, Stay, fault_of, spent
+from pivoice.agent.guards import Guards, Left, Stay, fault_of, spent
 from pivoice.agent.handshake import Hello
 from pivoice.agent.ledger import LINGER_BILLED_S, Ledger
 from pivoice.agent.memory import Memory
+from pivoice.agent.offer import Offer, ToolDefinition
 from pivoice.agent.pacing import Sender, UplinkFace
 from pivoice.agent.recordings import Recordings, rest_address
 from pivoice.agent.replies import Samples
@@ -38,30 +38,6 @@ from pivoice.turn import events as turn
 logger = logging.getLogger(__name__)
 
 DRAIN_S = 5.0  # two seconds for `session.ended`, one for the close, and some grace
-
-
-class ToolDefinition(Protocol):
-    """A tool as the agent is told of it; `parameters` is a JSON Schema."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def description(self) -> str: ...
-    @property
-    def parameters(self) -> dict[str, object]: ...
-
-
-@dataclass(frozen=True)
-class _Left:
-    """A session whose socket is closed and which the server still keeps."""
-
-    stay: Stay
-    since_s: float
-    lapse: asyncio.TimerHandle
-
-    def unused_s(self, now_s: float) -> float:
-        """Return how much of what was charged for the waiting is still to come."""
-        return max(0.0, self.since_s + LINGER_BILLED_S - now_s)
 
 
 class Session:
@@ -86,7 +62,7 @@ class Session:
         """`ledger` None: the day's minutes are kept in memory only. `memory`: an earlier Session's."""
         self._config = config
         self._key = key
-        self._tools = [wire.Function(tool.name, tool.description, tool.parameters) for tool in tools]
+        self._offer = Offer(tools)
         self._uplink = uplink
         uplink.on_ready = self._audio_ready
         self._doors = Doors(post, report, play, end_reply)
@@ -111,7 +87,7 @@ class Session:
         """Settings that the session was not told of."""
         self._session = 0
         self._current: Conversation | None = None
-        self._left: _Left | None = None
+        self._left: Left | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._state = "none"
 
@@ -179,6 +155,11 @@ class Session:
         self._untold.update(names)
         self._tell_settings()
 
+    def offer(self, tools: Sequence[ToolDefinition]) -> None:
+        """Have the agent know `tools`, and no others: now, and in later sessions."""
+        self._offer.change(tools)
+        self._tell_settings()
+
     # --- closing ---
 
     async def drained(self) -> None:
@@ -242,9 +223,13 @@ class Session:
         if state == "error":
             self._doors.report("error", facts)
             return
+        if state == "settled":
+            self._note_tools(**facts)
+            return
         if state in ("ready", "resumed"):
             logger.debug("= session %s %s", facts["id"], state)
             if state == "ready":
+                self._offer.session_ready()
                 self._tell_stored_agent(conversation, facts["stored_prompt"])
             self._tell_settings()
         self._tell(state, **{key: facts[key] for key in ("id", "code", "reason") if key in facts})
@@ -262,6 +247,10 @@ class Session:
             self._leave(conversation.stay, conversation.attempts.dropped_s)
         self._ledger.save(asyncio.get_running_loop().time())
         self._lose(error)
+
+    def tools_refused(self, reason: str) -> bool:
+        """Fall back on the tools that the server took before; False when there are none."""
+        return self._offer.refused(reason)
 
     # --- inside ---
 
@@ -309,7 +298,7 @@ class Session:
         self._context = self._memory.context(self._loop.time(), max_age_s=config.context_minutes * 60)
         self._voice = voice  # once refused, not tried again
         self._untold.clear()
-        return settings.opening(config, voice=voice, context=self._context, tools=self._tools)
+        return settings.opening(config, voice=voice, context=self._context, tools=self._offer.tell())
 
     def _tell_stored_agent(self, conversation: Conversation, stored_prompt: str | None) -> None:
         """Tell a stored agent, which is named alone at first, what differs from it."""
@@ -317,12 +306,22 @@ class Session:
             more = settings.second(self._config, stored_prompt=stored_prompt, context=self._context)
             conversation.mail.update(more)
 
+    def _note_tools(self, settings: wire.Settings, refusal: str) -> None:
+        """The server took an update, or refused it."""
+        if settings.tools is not None and refusal:
+            self._offer.refused(refusal, settings.tools)
+        elif settings.tools is not None:
+            self._offer.taken(settings.tools)
+
     def _tell_settings(self) -> None:
         """Tell the session what was changed, once there is one."""
         current = self._current
-        if current is not None and current.is_ready and self._untold:
-            current.mail.update(settings.change(self._config, sorted(self._untold), context=self._context))
-            self._untold.clear()
+        if current is None or not current.is_ready:
+            return
+        tools = None if self._config.agent_id else self._offer.tell_change()  # a stored agent has its own
+        names = sorted(self._untold)
+        current.mail.update(settings.change(self._config, names, context=self._context, tools=tools))
+        self._untold.clear()
 
     def _note_slow_host(self) -> None:
         self._ledger.book.slow_hosts[self._host] = 1.0
@@ -384,7 +383,7 @@ class Session:
         """Leave a session to be resumed, or to lapse; it is billed as long as the server keeps it."""
         loop, session_id = asyncio.get_running_loop(), stay.id
         lapse = loop.call_at(since_s + LINGER_BILLED_S, self._recordings.session_over, session_id)
-        self._left = _Left(stay, since_s, lapse)
+        self._left = Left(stay, since_s, lapse)
         self._ledger.meter.stop(loop.time(), tail_s=self._left.unused_s(loop.time()))
 
     async def _closed(self, conversation: Conversation, *, linger: bool) -> None:

@@ -77,13 +77,23 @@ def second(config: AgentConfig, *, stored_prompt: str | None, context: str) -> w
     return wire.Settings(input=_input(config), output=_output(config), system_prompt=prompt)
 
 
-def change(config: AgentConfig, names: Sequence[str], *, context: str) -> wire.Settings:
+def change(
+    config: AgentConfig,
+    names: Sequence[str],
+    *,
+    context: str,
+    tools: Sequence[wire.Function] | None = None,
+) -> wire.Settings:
     """Return the update that puts the settings `names` (of `MUTABLE`) of a live session to `config`'s.
+
+    `tools`: what the agent knows from now on, and no others; None leaves them as they are.
 
     A list emptied, or a text, is sent empty; what became unset is not sent, and holds until the next session.
     """
     assert MUTABLE.issuperset(names), f"not mutable: {set(names) - MUTABLE}"
     chosen: dict[str, Any] = {name: getattr(config, name) for name in names if hasattr(config, name)}
+    if tools is not None:  # the prompt goes with them, by the vendor's advice: it may speak of them
+        chosen["system_prompt"] = config.system_prompt
     prompt, volume = chosen.pop("system_prompt", None), chosen.pop("volume", None)
     detection = _detection(config) if any(name.startswith("turn_detection.") for name in names) else None
     heard = wire.Input(**chosen, turn_detection=detection)
@@ -91,6 +101,7 @@ def change(config: AgentConfig, names: Sequence[str], *, context: str) -> wire.S
         input=None if heard == wire.Input() else heard,
         output=None if volume is None else wire.Output(volume=volume),
         system_prompt=None if prompt is None else prompt + context,
+        tools=tools,
     )
 
 
