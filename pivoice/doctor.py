@@ -17,7 +17,20 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from pivoice import config
-from pivoice.checks import board, cards, key, live, network, pins, settings, software, sound, talk, unit
+from pivoice.checks import (
+    board,
+    cards,
+    key,
+    lights,
+    live,
+    network,
+    pins,
+    settings,
+    software,
+    sound,
+    talk,
+    unit,
+)
 from pivoice.checks.patient import Patient
 from pivoice.clock import SystemClock
 from pivoice.echo_advice import advised
@@ -66,6 +79,7 @@ CHECKS = (
     Check("echo mode", sound.echo_mode),
     Check("echo", sound.echo, needs=("microphone", "speaker"), limit_s=_ECHO_S, is_loud=True),
     Check("GPIO", pins.gpio, needs=("panel.",)),
+    Check("lights", lights.lights, needs=("panel.",)),
     Check("key", key.key),
     Check("clock", network.clock),
     Check("DNS", network.names, needs=("agent.url", "agent.token_url"), is_outward=True),

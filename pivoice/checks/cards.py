@@ -15,6 +15,7 @@ from pivoice import boards
 from pivoice.audio.cards import listed_cards
 from pivoice.audio.ports import Side, holders_of, port_of, ports
 from pivoice.boards import Overlay
+from pivoice.checks.lights import buses_of
 from pivoice.checks.machine import Machine
 from pivoice.checks.patient import SERVICE, Patient
 from pivoice.findings import Finding
@@ -144,7 +145,7 @@ def _overlays(machine: Machine, found: list[Found]) -> Iterator[Finding]:
         if any(id_ == board.card_id or id_.startswith(f"{board.card_id}_") for id_ in ids):
             continue
         text = f"the boot configuration loads {board.overlay}, and its card {board.card_id} is not there"
-        if _changed_since_boot(machine):
+        if machine.is_boot_config_newer:
             yield Finding("I2S", "warn", f"{text}: it was changed after the start", "sudo reboot")
         elif board.maker:
             todo = f"its driver comes from {board.maker}, and must be built again for each new kernel"
@@ -158,21 +159,7 @@ def _overlays(machine: Machine, found: list[Found]) -> Iterator[Finding]:
 
 
 def _is_configured(machine: Machine, board: Overlay) -> bool:
-    return board.overlay in boards.overlays_in(_boot_text(machine))
-
-
-def _boot_text(machine: Machine) -> str:
-    texts = (machine.read(str(place)) for place in boards.BOOT_CONFIGS)
-    return next((text for text in texts if text is not None), "")
-
-
-def _changed_since_boot(machine: Machine) -> bool:
-    up_s = float((machine.read("/proc/uptime") or "inf").split()[0])
-    for place in boards.BOOT_CONFIGS:
-        path = machine.path(str(place))
-        if path.is_file():
-            return path.stat().st_mtime > machine.now_s() - up_s
-    return False
+    return board.overlay in boards.overlays_in(machine.boot_config[1])
 
 
 def _sound_servers(patient: Patient) -> Iterator[Finding]:
@@ -196,6 +183,8 @@ def _wanted_groups(patient: Patient) -> list[str]:
     wanted = [] if patient.is_simulated else ["audio"]
     if patient.config.panel.driver == "gpio":
         wanted.append("gpio")
+    if buses_of(patient.config.panel):
+        wanted.append("spi")
     return [group for group in wanted if group in there]
 
 
@@ -210,8 +199,8 @@ def _granted(patient: Patient, wanted: list[str], granted: frozenset[str]) -> Fi
     if stale:
         text = f"the service was started before {user} came into {' and '.join(stale)}"
         return Finding("groups", "fail" if "audio" in stale else "warn", text, restart)
-    more = ["spi"] if "spi" in granted else []
-    return Finding("groups", "ok", f"{user} is in {', '.join([*wanted, *more]) or 'those it needs (none)'}")
+    held = list(dict.fromkeys([*wanted, *({"spi"} & granted)]))
+    return Finding("groups", "ok", f"{user} is in {', '.join(held) or 'those it needs (none)'}")
 
 
 def _not_yet(machine: Machine, pid: str, wanted: list[str]) -> list[str]:

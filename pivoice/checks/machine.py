@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pivoice import boards
+
 COMMAND_S = 3.0
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # iw is in sbin, which a user has not
 _NOT_FOUND = 127
@@ -126,6 +128,21 @@ class Machine:
         if number.text.strip() == str(status.st_uid):
             return bool(status.st_mode & 0o400)
         return bool(status.st_mode & 0o040) and _group_name(status.st_gid) in groups
+
+    @property
+    def boot_config(self) -> tuple[str, str]:
+        """The path of the file that a Pi's firmware reads, and its text; twice "" where there is none."""
+        for place in map(str, boards.BOOT_CONFIGS):
+            if (text := self.read(place)) is not None:
+                return place, text
+        return "", ""
+
+    @property
+    def is_boot_config_newer(self) -> bool:
+        """Whether that file was changed after the start: what it says holds from the next one on."""
+        path, _ = self.boot_config
+        up_s = float((self.read("/proc/uptime") or "inf").split()[0])
+        return bool(path) and self.path(path).stat().st_mtime > self.now_s() - up_s
 
     @property
     def model(self) -> str:
