@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pivoice.audio.buffers import EAR_HZ
 from pivoice.audio.pcm import open_capture, pick_channel
 from pivoice.audio.resample import Resampler, resampled
-from pivoice.audio.simulated import read_wav
+from pivoice.audio.simulated import load_frames
 from pivoice.clock import Clock
 from pivoice.config import AudioConfig
 from pivoice.errors import DeviceError, PivoiceError
@@ -147,13 +147,13 @@ def hear_file(path: Path, audio: AudioConfig, detector: Detector) -> list[Block]
     Any rate; of several channels audio.channel is taken, or the first.
 
     Raises:
-        PivoiceError: it is no 16-bit PCM WAV file.
+        PivoiceError: it is no WAV file of those that wav_file.py takes.
     """
     try:
-        frames, rate_hz = read_wav(str(path), str(path))
+        frames, rate_hz = load_frames(str(path), str(path))
     except DeviceError as error:
         raise PivoiceError(
-            f"cannot tune by {path}: {error.reason}; 16-bit PCM WAV files are needed (sox FILE -b 16 OUT.wav)"
+            f"cannot tune by {path}: {error.reason}; WAV files are needed (sox FILE OUT.wav)"
         ) from error
     if not len(frames):
         raise PivoiceError(f"cannot tune by {path}: there is no sound in it")

@@ -58,8 +58,8 @@ def test_what_the_gate_lets_through_is_what_an_engine_without_a_gate_would_hear(
     ("content", "said"),
     [
         (None, "there is no file"),
-        (b"", "is not a PCM WAV file"),
-        (b"ID3 music", "is not a PCM WAV file"),
+        (b"", "is empty"),
+        (b"ID3 music", "is no WAV file, but MP3"),
     ],
 )
 def test_a_file_that_is_no_recording_is_named(tmp_path: Path, content: bytes | None, said: str):

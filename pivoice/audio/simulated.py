@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import struct
 import threading
-import wave
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from pivoice.audio import card_faults
 from pivoice.audio.conditioning import Conditioning
 from pivoice.audio.pcm import Format, Samples, pick_channel
 from pivoice.audio.simulated_device import Device, Handle, unusable
+from pivoice.audio.wav_file import WavError, read_wav
 from pivoice.clock import Clock
 from pivoice.config import AudioConfig
 
@@ -119,12 +119,12 @@ def microphone(name: str) -> Microphone:
     """Return the one microphone behind "simulated:FILE.wav".
 
     Raises:
-        DeviceError: FILE.wav is not there, or is not 16-bit PCM.
+        DeviceError: FILE.wav is not there, or is no WAV file of ours (wav_file.py).
     """
     with _devices_lock:
         device = _devices.get(("capture", name))
         if device is None:
-            frames, rate_hz = read_wav(name, name.removeprefix(PREFIX))
+            frames, rate_hz = load_frames(name, name.removeprefix(PREFIX))
             device = _devices["capture", name] = Microphone(name, frames, rate_hz)
         assert isinstance(device, Microphone)
         return device
@@ -152,32 +152,21 @@ def forget(name: str) -> None:
             _devices.pop((kind, name), None)
 
 
-def read_wav(name: str, path: str) -> tuple[Samples, int]:
-    """Return the frames (n x channels) and the rate of a WAV file.
+def load_frames(name: str, path: str) -> tuple[Samples, int]:
+    """Return the frames (n x channels) and the rate of a WAV file, of whatever samples it is.
 
     Raises:
         DeviceError: naming the file and what is wrong with it.
     """
     try:
-        with wave.open(path, "rb") as file:
-            if file.getsampwidth() != 2:
-                bits = 8 * file.getsampwidth()
-                raise unusable(name, "capture", f"{path} holds {bits}-bit samples", "make it 16-bit PCM")
-            content = file.readframes(file.getnframes())
-            channels, rate_hz = file.getnchannels(), file.getframerate()
-            if not 4000 <= rate_hz <= 192_000:
-                reason = f"{path} says it has {rate_hz} samples a second"
-                raise unusable(name, "capture", reason, "make it 48000 Hz")
+        wav = read_wav(Path(path), is_whole=False)  # another program may be writing it still
     except FileNotFoundError:
         raise unusable(name, "capture", f"there is no file {path}", "set audio.capture") from None
     except OSError as error:
         raise unusable(name, "capture", f"{path} cannot be read: {error.strerror}") from error
-    except (wave.Error, EOFError) as error:
-        what = str(error) or "it ends too early"
-        reason = f"{path} is not a PCM WAV file ({what})"
-        raise unusable(name, "capture", reason, "set audio.capture") from error
-    usable = len(content) - len(content) % (2 * channels)
-    return np.frombuffer(content[:usable], "<i2").astype(np.int16).reshape(-1, channels), rate_hz
+    except WavError as error:
+        raise unusable(name, "capture", f"{path} {error}", "set audio.capture") from error
+    return wav.as_int16(), wav.rate_hz
 
 
 class SimulatedCapture(Handle):

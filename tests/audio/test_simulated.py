@@ -82,19 +82,22 @@ def test_a_missing_file_is_named(tmp_path: Path):
 def test_a_file_that_is_no_wav_is_named(tmp_path: Path):
     (tmp_path / "song.wav").write_bytes(b"OggS and so on, for longer than a header is" * 3)
 
-    assert "song.wav is not a PCM WAV file" in capture_refusal(tmp_path / "song.wav")
+    assert "song.wav is no WAV file, but Ogg; set audio.capture" in capture_refusal(tmp_path / "song.wav")
 
 
 def test_an_empty_file_is_named(tmp_path: Path):
     (tmp_path / "empty.wav").touch()
 
-    assert "empty.wav is not a PCM WAV file (it ends too early)" in capture_refusal(tmp_path / "empty.wav")
+    assert "empty.wav is empty" in capture_refusal(tmp_path / "empty.wav")
 
 
-def test_a_file_of_other_samples_is_named_with_its_width(tmp_path: Path):
-    write_wav(tmp_path / "wide.wav", np.zeros(300, np.int16), 16000, width=3)
+def test_a_file_of_wider_samples_is_heard_in_16_bits(tmp_path: Path):
+    octets = b"".join(bytes([200, value % 256, value // 256]) for value in range(320))
+    path = write_wav(tmp_path / "wide.wav", np.frombuffer(octets, np.int16), 16000, width=3)
+    audio = AudioConfig(capture=f"simulated:{path}")
+    pcm = open_capture(audio.capture, audio, StepClock())
 
-    assert "wide.wav holds 24-bit samples; make it 16-bit PCM" in capture_refusal(tmp_path / "wide.wav")
+    assert pcm.read().tolist() == list(range(1, 321))  # rounded up: 200 of 256 are there
 
 
 def test_a_speaker_file_that_cannot_be_written_is_named(tmp_path: Path):
