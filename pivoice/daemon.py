@@ -13,22 +13,24 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import date
 from operator import attrgetter
-from pathlib import Path
 
 from pivoice import __version__, journal, service
 from pivoice.agent.session import Session
 from pivoice.agent.settings import MUTABLE
+from pivoice.announcements import Announcements
 from pivoice.appearance import Appearance
 from pivoice.audio.capture import Ears
 from pivoice.audio.playback import Mouth
-from pivoice.audio.wake_ear import Listening
 from pivoice.clock import Clock, SystemClock
 from pivoice.commands import ARGUMENTS, commands_for, readings
 from pivoice.config import Config, changed
 from pivoice.control import Command, Control
+from pivoice.equipment import Equipment
 from pivoice.fitting import deadlines, open_listening
 from pivoice.lasting import Lasting
 from pivoice.panel.panel import NoPanel, Panel, open_panel
+from pivoice.records import Record
+from pivoice.ringing import Ringing
 from pivoice.sound import Sound
 from pivoice.tool_runs import ToolRuns
 from pivoice.tools.builtin import end_conversation_tool, get_time_tool
@@ -39,6 +41,7 @@ from pivoice.turn.machine import State, Turn
 logger = logging.getLogger(__name__)
 
 REST_S = 1.0  # the earcon that ends a conversation, and a bit
+_MUTED = "muted"
 STOP_S = 2.4  # all of stopping; systemd and the user are promised 3 s
 
 
@@ -56,20 +59,20 @@ class Daemon:
         key: str,
         clock: Clock | None = None,
         today: Callable[[], date] = date.today,
-        listening: Listening | None = None,
-        ledger: Path | None = None,
+        equipment: Equipment | None = None,
         is_muted: bool = False,
         lasting: Lasting | None = None,
         commands: Mapping[str, Command] | None = None,
     ) -> None:
-        """`listening`: see `open_listening`, which is called without. `ledger`: None keeps it in memory.
-        `lasting`: of the daemon before. `commands`: more of them for the control socket."""
+        """`equipment`: None makes one that keeps nothing. `lasting`: of the daemon before. `commands`: more of
+        them for the control socket."""
         self.config = config
+        equipment = equipment or Equipment(open_listening(config, {}))
         self._clock = clock or SystemClock()
         self.lasting = lasting or Lasting()
         self.sound = Sound(
             config,
-            listening or open_listening(config, {}),
+            equipment.listening,
             clock=self._clock,
             post=self.post,
             report=self.report,
@@ -91,7 +94,7 @@ class Daemon:
             play=lambda reply, samples: self.mouth.play(reply, samples),
             end_reply=lambda reply: self.mouth.end(reply),
             today=today,
-            ledger=ledger,
+            ledger=equipment.ledger,
             memory=self.lasting.memory,
         )
         everything = {**commands_for(self), **(commands or {})}
@@ -99,10 +102,13 @@ class Daemon:
         self.control.on_watchers = self.sound.watched
         self.seen = Appearance(config, self.turn, self.sound)
         self.chronicle = self.lasting.chronicle
+        self._announcements = Announcements()
         self._inbox: deque[events.Event] = deque()
         self._is_stepping = False
         self._is_closing = False
-        self._starts_muted = is_muted
+        self._mute_kept = _mute_record(equipment)
+        self._starts_muted = is_muted or bool((self._mute_kept.read() or {}).get(_MUTED))
+        self._ringing = Ringing(self.post, limit_s=60 * config.tools.ring_minutes, over=lambda: None)
         self._stopping = asyncio.Event()
         self._rest = asyncio.Event()  # nobody has had the floor since it was cleared
         self._failure: BaseException | None = None
@@ -114,8 +120,6 @@ class Daemon:
         self._shown: tuple[object, ...] = ()
         self.next_settings = ""
         """What is known of settings that are still to come."""
-        self._obstacle = ""
-        """Why the last attempt to connect came to nothing."""
 
     # --- life ---
 
@@ -176,6 +180,7 @@ class Daemon:
             self._tool_runs.cancel()
             if self._watchdog:
                 self._watchdog.cancel()
+            self._ringing.close()
             if self._deadline:
                 self._deadline.cancel()
         finally:
@@ -235,8 +240,7 @@ class Daemon:
 
     def _observe(self, kind: str, facts: dict[str, object]) -> None:
         line = {"event": kind, "time_s": round(self._loop.time(), 4), **facts}
-        if kind == "session":
-            self._obstacle = str(facts.get("reason", self._obstacle))
+        self._announcements.observe(kind, facts)
         for each in (*self.chronicle.observe(line), line):
             self.control.publish(each)
 
@@ -284,18 +288,19 @@ class Daemon:
         self.ears.set_muted(not self.turn.wants_microphone)
         self.mouth.set_ducked(self.turn.is_ducked)
         self._arm_deadline()
+        if isinstance(event, events.TimerRang):
+            self._ringing.rang()
+        self._ringing.follow(self.turn.ringing)
+        if isinstance(event, events.MuteChanged):
+            self._mute_kept.write({_MUTED: self.turn.mute_asked})
         if self.is_at_rest:
             self._rest.set()
         if self.turn.state is not before:
             logger.debug("= %s -> %s (%s)", before.value, self.turn.state.value, type(event).__name__)
-        self._note(event)
-        if (
-            could_connect
-            and "no_network" in self.turn.conditions
-            and isinstance(event, events.DeadlinePassed)
-        ):
-            why = f": {self._obstacle}" if self._obstacle else ""
-            logger.error("no conversation: the agent was not ready in %g s%s", waited_s, why)
+        self._announcements.tell(event)
+        is_cut_off = could_connect and "no_network" in self.turn.conditions
+        if is_cut_off and isinstance(event, events.DeadlinePassed):
+            self._announcements.no_conversation(waited_s)
         self._show(cause=type(event).__name__)
 
     def _perform(self, action: actions.Action) -> None:
@@ -303,7 +308,7 @@ class Daemon:
             case actions.Chime(name):
                 self.mouth.chime(name)
             case actions.Connect(session):
-                self._obstacle = ""
+                self._announcements.connecting()
                 self.session.open(session)
             case actions.End():
                 self.session.end()
@@ -338,18 +343,6 @@ class Daemon:
         if self.turn.deadline_s is not None:
             passed = events.DeadlinePassed(self._armed_serial)
             self._deadline = self._loop.call_later(self.turn.deadline_s, self.post, passed)
-
-    def _note(self, event: events.Event) -> None:
-        """Say in the log what somebody must act on, or will look for."""
-        match event:
-            case events.SessionLost(_, reason, ""):
-                logger.info("the conversation is over: %s", reason)
-            case events.SessionLost(_, reason, "cap"):
-                logger.warning("no conversation: %s", reason)  # as the owner asked for; says what to do
-            case events.SessionLost(_, reason):
-                logger.error("no conversation: %s", reason)
-            case events.MuteChanged(on):
-                logger.info("muted" if on else "unmuted")
 
     def _say_goodbye(self) -> None:
         self.post(events.GoodbyeAsked(self.turn.session))
@@ -391,3 +384,9 @@ class Daemon:
     def _toggle_mute(self) -> None:
         """A long press, in the panel's own thread."""
         self._hop(lambda: self.post(events.MuteChanged(not self.turn.muted)))
+
+
+def _mute_record(equipment: Equipment) -> Record[dict[str, bool]]:
+    """Return where it is kept that the owner muted: nobody but they open a closed microphone."""
+    path = equipment.record("mute.json")
+    return Record(path, dict[str, bool], logger=logger, forgets="that the microphone was muted")

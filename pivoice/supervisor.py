@@ -19,16 +19,14 @@ from pathlib import Path
 
 from pivoice import config, journal, service
 from pivoice.agent.keys import find_key
-from pivoice.agent.ledger import ledger_path
 from pivoice.agent.rest import tls_for
-from pivoice.audio.wake_ear import Listening
 from pivoice.caller import Line
 from pivoice.clock import SystemClock
 from pivoice.config import Config
 from pivoice.control import Control
 from pivoice.daemon import Daemon
+from pivoice.equipment import Equipment, open_equipment
 from pivoice.errors import ConfigError, Fault, PivoiceError
-from pivoice.fitting import open_listening
 from pivoice.lasting import Lasting
 from pivoice.watchdog import LoopWatch
 
@@ -43,8 +41,7 @@ class Start:
 
     config: Config
     key: str = field(repr=False)
-    listening: Listening
-    ledger: Path
+    equipment: Equipment
     path: str
     """Of the configuration file, for people."""
 
@@ -57,8 +54,7 @@ def prepare(settings: Config, environ: Mapping[str, str], *, path: str) -> Start
     """
     tls_for(settings.agent.url)  # kept; half a second of a Pi, which the first conversation need not wait for
     try:
-        key, ledger = find_key(settings.agent, environ), ledger_path(settings.agent, environ)
-        return Start(settings, key, open_listening(settings, environ), ledger, path)
+        return Start(settings, find_key(settings.agent, environ), open_equipment(settings, environ), path)
     except ConfigError as error:
         error.path = error.path or path
         raise
@@ -109,7 +105,7 @@ class Supervisor:
                 if (start := self._next) is None:
                     return
                 self._now, self._next = start, None
-                self.daemon = self._daemon(start, is_muted=self.daemon.turn.muted)
+                self.daemon = self._daemon(start, is_muted=self.daemon.turn.mute_asked)
         finally:
             if loop_watch:
                 loop_watch.stop()
@@ -182,8 +178,7 @@ class Supervisor:
         return self._open_daemon(
             start.config,
             key=start.key,
-            listening=start.listening,
-            ledger=start.ledger,
+            equipment=start.equipment,
             is_muted=is_muted,  # nobody but the user opens a closed microphone
             lasting=self._lasting,
             commands={"reload": lambda _: self.reload()},
@@ -219,7 +214,7 @@ class Supervisor:
         self._lasting.restarts["loop"] += 1
         self.daemon.report("restart", {"part": "loop"})
         if self._next is None:
-            self._next = replace(self._now, listening=self._now.listening.renewed())
+            self._next = replace(self._now, equipment=self._now.equipment.renewed())
         self.daemon.stop()
 
     def _handle_signals(self) -> None:

@@ -30,6 +30,7 @@ from pivoice.audio import simulated
 from pivoice.audio.simulated import Microphone, Speaker
 from pivoice.config import Config
 from pivoice.daemon import Daemon
+from pivoice.equipment import Equipment
 from pivoice.fitting import open_listening
 from pivoice.simulation import JumpLoop, run_jumping
 from pivoice.supervisor import Start, Supervisor
@@ -94,8 +95,12 @@ class World:
             panel=replace(given.panel, driver="simulated"),
             control=replace(given.control, socket=str(self._directory / "control.sock")),
         )
-        listening = open_listening(settings, {}, detectors=self._detectors)
-        return Start(settings, "a-key", listening, self._directory / "ledger.json", "pivoice.toml")
+        equipment = Equipment(
+            open_listening(settings, {}, detectors=self._detectors),
+            ledger=self._directory / "ledger.json",
+            records=self._directory / "records",
+        )
+        return Start(settings, "a-key", equipment, "pivoice.toml")
 
     def _open_daemon(self, settings: Config, **given: Any) -> Daemon:
         daemon = Daemon(settings, clock=self.loop.clock, today=self._today, **given)

@@ -108,7 +108,8 @@ class SoakWorld(World):
         near = JammableDetector(self.jam, self.loop.clock)
         self._detectors = near, SimulatedDetector(loud_lsb=LOUD_LSB, memory_blocks=25)
         given = super().start()
-        return replace(given, listening=replace(given.listening, open_gate=LoudGate))
+        listening = replace(given.equipment.listening, open_gate=LoudGate)
+        return replace(given, equipment=replace(given.equipment, listening=listening))
 
     def _date(self) -> date:
         return FIRST_DAY + timedelta(days=int(self.loop.time() // DAY_S))
