@@ -64,8 +64,8 @@ class Daemon:
         lasting: Lasting | None = None,
         commands: Mapping[str, Command] | None = None,
     ) -> None:
-        """`equipment`: None makes one that keeps nothing. `lasting`: of the daemon before. `commands`: more of
-        them for the control socket."""
+        """`equipment`: None makes one that keeps nothing. `lasting`: of the daemon before. `commands`: more
+        of them for the control socket."""
         self.config = config
         equipment = equipment or Equipment(open_listening(config, {}))
         self._clock = clock or SystemClock()

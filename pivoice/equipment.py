@@ -1,4 +1,4 @@
-"""What a daemon begins with besides its settings; whatever of it can be wrong is tried here, before it begins.
+"""What a daemon begins with besides its settings; whatever of it can be wrong is tried before it begins.
 
 Any thread but the event loop's: models are loaded, files are read.
 """
