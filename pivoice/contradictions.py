@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from pivoice.contradictions_panel import panel_contradictions
 from pivoice.errors import Fault
 
 if TYPE_CHECKING:
-    from pivoice.config import AgentConfig, Config, PanelConfig, WakeConfig
+    from pivoice.config import AgentConfig, Config, WakeConfig
 
 DEFAULT_MIN_SILENCE_MS = 1000  # the server's schema, for whichever of the two is unset
 DEFAULT_MAX_SILENCE_MS = 3000
@@ -28,7 +29,7 @@ def contradictions(config: Config) -> Iterator[Fault]:
     yield from _addresses(config.agent)
     yield from _agent_contradictions(config.agent)
     yield from _wake_contradictions(config.wake)
-    yield from _pin_contradictions(config.panel)
+    yield from panel_contradictions(config.panel)
 
 
 def _addresses(agent: AgentConfig) -> Iterator[Fault]:
@@ -117,13 +118,3 @@ def _wake_contradictions(wake: WakeConfig) -> Iterator[Fault]:
 def _bare(name: str) -> str:
     """Return how a model's threshold is spelled, of what somebody may have written."""
     return name.rpartition("/")[2].removesuffix(".onnx").lower().replace(" ", "_").replace("-", "_")
-
-
-def _pin_contradictions(panel: PanelConfig) -> Iterator[Fault]:
-    legs = (panel.red_pin, panel.green_pin, panel.blue_pin)
-    if any(leg is not None for leg in legs) and None in legs:
-        yield Fault("panel.red_pin", "red_pin, green_pin and blue_pin go together; set all three or none")
-    light = legs if None not in legs else (panel.led_pin,)
-    pins = [pin for pin in (panel.button_pin, *light) if pin is not None]
-    for pin in sorted({pin for pin in pins if pins.count(pin) > 1}):
-        yield Fault("panel", f"pin {pin} is used twice; give the button and each leg of the light its own")
