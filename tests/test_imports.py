@@ -10,11 +10,11 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "pivoice"
 ROOMS = ("audio", "wake", "agent", "panel", "tools")
-LOWER = {"pivoice", "errors", "clock", "config", "records", "secrecy", "turn.events"}
+LOWER = {"pivoice", "errors", "clock", "config", "records", "secrecy", "templates", "turn.events"}
 
 WRAPPED = {
     "alsaaudio": {"audio/alsa.py"},
-    "ctypes": {"audio/chatter.py", "audio/tap.py", "wake/tflite.py"},
+    "ctypes": {"audio/card_mixer.py", "audio/chatter.py", "audio/tap.py", "wake/tflite.py"},
     "pywebrtc_audio": {"audio/echo.py"},
     "samplerate": {"audio/resample.py", "agent/simulated_voice.py"},
     "pymicro_features": {"wake/micro.py"},
@@ -75,7 +75,8 @@ def test_the_turn_machine_imports_nothing_but_itself_and_no_clock():
 
 
 @pytest.mark.parametrize(
-    "module", ["errors", "clock", "simulation", "latency", "records", "secrecy", "folding", "turn_log"]
+    "module",
+    ["errors", "clock", "simulation", "latency", "records", "secrecy", "templates", "folding", "turn_log"],
 )
 def test_the_lowest_layer_imports_nothing_of_ours(module: str):
     assert not modules_of(PACKAGE / f"{module}.py")

@@ -1,25 +1,34 @@
-"""What the agent may ask the device to do: names, schemas, and running one call.
+"""What the agent may ask the device to do: which tools there are, which are offered, and running one call.
 
-Event loop only. A call always has an answer, and it is always JSON: the server wants "a JSON string".
-Whatever goes wrong becomes a sentence for the agent to read: what failed, and what to do about it.
-Names and arguments come from the agent: they are told to it again, and logged at DEBUG alone.
+Event loop only; what takes time (looking at arguments) is done in a thread. A call always has an answer, and
+it is always JSON: the server wants "a JSON string". Whatever goes wrong becomes a sentence for the agent to
+read: what failed, and what to do about it. No answer holds a secret that it was told of. Names and arguments
+come from the agent: they are told to it again, and never logged.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from pivoice.errors import ToolError
+from pivoice.config import ToolsConfig
+from pivoice.errors import ConfigError, Fault, ToolError
+from pivoice.secrecy import Secrets
+from pivoice.tools import answers
+from pivoice.tools.answers import MAX_ANSWER_CHARS, Answer
+from pivoice.tools.offers import Offer, choose
+from pivoice.tools.schemas import Rules, SchemaError, usable
+
+__all__ = ["MAX_ANSWER_CHARS", "Answer", "Registry", "Run", "ToolDefinition"]
 
 logger = logging.getLogger(__name__)
 
-MAX_TOOLS = 10  # the server takes no more at a time
-MAX_ANSWER_CHARS = 4000
-_MAX_QUOTED_CHARS = 80  # of what the agent said wrong
+MAX_DESCRIPTION_CHARS = 1024  # what the models behind such servers take
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 Run = Callable[[Mapping[str, object]], Awaitable[str]]
 
@@ -32,121 +41,194 @@ class ToolDefinition:
     description: str
     parameters: dict[str, object]
     run: Run
+    """Returns the answer: JSON, or any text. The agent is told what a `pivoice.errors.ToolError` says."""
     source: str = "pivoice"
     """Who brings it: "pivoice", "command", "package:NAME" or "mcp:NAME"."""
     timeout_s: float | None = None
     """Seconds it may take; None: as all."""
+    most_chars: int = MAX_ANSWER_CHARS
+    """Characters of its answer that the agent gets; the rest is cut, and said so."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the agent is told."""
+class _Refused:
+    """A tool that cannot be used, and why."""
 
-    text: str
-    """JSON, of at most `MAX_ANSWER_CHARS` or a little more."""
-    is_error: bool = False
+    name: str
+    description: str
+    why: str
 
 
 class Registry:
-    """The tools by name. Each call may take `timeout_s`."""
+    """The tools by name, wherever they come from."""
 
-    def __init__(self, tools: Sequence[ToolDefinition], *, timeout_s: float) -> None:
-        names = [tool.name for tool in tools]
-        assert len(set(names)) == len(names), f"two tools have one name: {names}"
-        assert len(tools) <= MAX_TOOLS, f"the agent takes {MAX_TOOLS} tools, not {len(tools)}"
-        self.definitions = tuple(tools)
-        self._tools = {tool.name: tool for tool in tools}
-        self._timeout_s = timeout_s
+    def __init__(self, config: ToolsConfig, *, secrets: Secrets | None = None) -> None:
+        """`secrets`: what is taken out of every answer."""
+        self._config = config
+        self._secrets = secrets or Secrets()
+        self._tools: dict[str, list[ToolDefinition]] = {}
+        self._refused: dict[str, list[_Refused]] = {}
+        self._rules: dict[str, Rules] = {}
+        self._offer: Offer | None = None
+        self._told: tuple[str, ...] = ()
+        """The sentences about the choice that were logged."""
+        self._looking = asyncio.Lock()  # calls are looked at, and so begun, in their order
+        self._leaving: set[asyncio.Task[str]] = set()
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when `offered` may have changed."""
 
-    async def run(self, name: str, arguments: Mapping[str, object]) -> Answer:
-        """Run one call and return its answer. Raises nothing but cancellation."""
-        tool = self._tools.get(name)
+    # --- which there are ---
+
+    def put(self, source: str, tools: Sequence[ToolDefinition]) -> None:
+        """Have `tools`, and no others, from `source`. One that cannot be used is left out, with a warning.
+
+        Raises:
+            ConfigError: of the owner's own, one cannot be used.
+        """
+        kept: dict[str, ToolDefinition] = {}
+        refused: list[_Refused] = []
+        for tool in tools:
+            problem = f"another of {source} has its name" if tool.name in kept else ""
+            try:
+                kept.setdefault(tool.name, _checked(replace(tool, source=source)))
+            except SchemaError as error:
+                problem = str(error)
+            if problem:
+                refused.append(_Refused(str(tool.name)[:80], str(tool.description)[:200], problem))
+        if refused and source == "command":
+            raise ConfigError([Fault("tools.command", f"{each.name}: {each.why}") for each in refused])
+        for each in refused:
+            logger.warning("the tool %r of %s is left out: %s", each.name, source, each.why)
+        self._tools[source], self._refused[source] = list(kept.values()), refused
+        self._offer = None
+        self._rules.clear()
+        self.on_change()
+
+    @property
+    def offered(self) -> tuple[ToolDefinition, ...]:
+        """The tools that the agent is told of, and may use: by tools.offer, as many as there is room for."""
+        return self._chosen().offered
+
+    def listed(self) -> list[dict[str, object]]:
+        """Return all tools, for people: name, source, description, whether offered, and why not."""
+        offer = self._chosen()
+        lines: list[dict[str, object]] = [
+            _line(tool.name, tool.source, tool.description, why=offer.why_not.get(id(tool), ""))
+            for tool in offer.everything
+        ]
+        for source, refused in self._refused.items():
+            lines += [_line(each.name, source, each.description, why=each.why) for each in refused]
+        return lines
+
+    def _chosen(self) -> Offer:
+        if self._offer is None:
+            self._offer = choose(self._tools, self._config)
+            for sentence in self._offer.warnings:
+                if sentence not in self._told:
+                    logger.warning("%s", sentence)
+            self._told = self._offer.warnings
+        return self._offer
+
+    # --- running one ---
+
+    async def run(
+        self, name: str, arguments: Mapping[str, object], *, by: Literal["agent", "owner"] = "agent"
+    ) -> Answer:
+        """Run one call and return its answer. Raises nothing but cancellation.
+
+        The agent may use what it is offered, the owner all there is.
+        """
+        offer = self._chosen()
+        known = {tool.name: tool for tool in (offer.offered if by == "agent" else offer.usable)}
+        tool = known.get(name)
         if tool is None:
-            known = ", ".join(sorted(self._tools)) or "none"
-            return _failure(f"There is no tool {_quoted(name)}; there are: {known}.")
-        if fault := find_fault(arguments, tool.parameters):
-            return _failure(
-                f"{name} was not run: {fault}. Ask the user if you do not know it, and call again."
-            )
+            logger.info("a call of a tool that there is not: answered so")
+            names = answers.clipped(", ".join(sorted(known)) or "none", 1000)
+            return self._failure(f"There is no tool {answers.quoted(name)}; there are: {names}.")
+        loop = asyncio.get_running_loop()
+        begun_s, outcome = loop.time(), "cancelled"
         try:
-            async with asyncio.timeout(self._timeout_s) as limit:
-                return Answer(_as_json(await tool.run(arguments)))
-        except TimeoutError:
-            late = limit.expired()
-            reason = f"took longer than {self._timeout_s:g} s" if late else "timed out"
-        except ToolError as error:
-            reason = f"failed: {error}"
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            reason = "was given up"  # by something that it waited for, not by us
-        except Exception as error:  # the top of a tool's task: the agent must be answered
-            reason = f"failed unexpectedly ({type(error).__name__})"
-            logger.error("the tool %s %s; its traceback is logged at DEBUG", name, reason)
-            logger.debug("! the tool %s", name, exc_info=True)
-        return _failure(f"{name} {reason}. Tell the user that it did not work.")
+            outcome, answer = await self._outcome(tool, arguments)
+            return answer
+        finally:
+            took_s = loop.time() - begun_s
+            told = "tool %s (%s): %s after %.2f s" + (", called by hand" if by == "owner" else "")
+            logger.info(told, tool.name, tool.source, outcome, took_s)
+
+    async def _outcome(self, tool: ToolDefinition, arguments: Mapping[str, object]) -> tuple[str, Answer]:
+        """Return the outcome in a word or two, and the answer."""
+        timeout_s = tool.timeout_s or self._config.timeout_s
+        work = asyncio.create_task(self._work(tool, arguments), name=f"tool {tool.name} at work")
+        self._leaving.add(work)
+        work.add_done_callback(self._left)
+        try:
+            await asyncio.wait({work}, timeout=timeout_s)
+        finally:
+            in_time = work.done()
+            work.cancel()  # however long it takes to end: nobody waits for it
+        if not in_time:
+            return "timed out", self._failed(tool, f"took longer than {timeout_s:g} s")
+        if work.cancelled():  # by something that it waited for, not by us
+            return "failed", self._failed(tool, "was given up")
+        match work.exception():
+            case None:
+                return "done", Answer(answers.as_json(self._secrets.scrub(work.result()), tool.most_chars))
+            case _RefusedError() as error:
+                fault = (
+                    f"{tool.name} was not run: {error}. Ask the user if you do not know it, and call again."
+                )
+                return "refused", self._failure(fault)
+            case ToolError() as error:
+                return "failed", self._failed(tool, f"failed: {error}")
+            case TimeoutError():
+                return "failed", self._failed(tool, "timed out")
+            case error:
+                reason = f"failed unexpectedly ({type(error).__name__})"
+                logger.error("the tool %s %s; its traceback is logged at DEBUG", tool.name, reason)
+                logger.debug("! the tool %s", tool.name, exc_info=error)
+                return "failed", self._failed(tool, reason)
+
+    async def _work(self, tool: ToolDefinition, arguments: Mapping[str, object]) -> str:
+        rules = self._rules.setdefault(tool.name, Rules(tool.parameters))
+        async with self._looking:
+            if not rules.hold_at_once(arguments) and (
+                fault := await asyncio.to_thread(rules.find_fault, arguments)
+            ):
+                raise _RefusedError(fault)
+        try:
+            return answers.as_text(await tool.run(arguments))
+        except SystemExit as error:  # would end the loop, and us
+            raise RuntimeError("a tool wanted to end pivoice") from error
+
+    def _left(self, work: asyncio.Task[str]) -> None:
+        self._leaving.discard(work)
+        if not work.cancelled():
+            work.exception()  # seen: asyncio would log one that nobody looks at, and what it holds
+
+    def _failed(self, tool: ToolDefinition, reason: str) -> Answer:
+        return self._failure(f"{tool.name} {reason}. Tell the user that it did not work.")
+
+    def _failure(self, text: str) -> Answer:
+        return answers.failure(self._secrets.scrub(text))
 
 
-def _failure(text: str) -> Answer:
-    return Answer(json.dumps({"error": text}), is_error=True)
+def _checked(tool: ToolDefinition) -> ToolDefinition:
+    """Return `tool` as the agent's server takes it; raise a SchemaError where it would choke on it."""
+    if not isinstance(tool.name, str) or not _NAME.fullmatch(tool.name):
+        raise SchemaError("name", "must be 1 to 64 letters without accents, digits, _ or -")
+    if not isinstance(tool.description, str) or not tool.description.strip():
+        raise SchemaError("description", "is empty; it must say what the tool does and when to use it")
+    if len(tool.description) > MAX_DESCRIPTION_CHARS:
+        raise SchemaError("description", f"is too long; at most {MAX_DESCRIPTION_CHARS} characters are taken")
+    is_foreign = tool.source.startswith(
+        "mcp:"
+    )  # its server checks for itself, and its author does not know us
+    return replace(tool, parameters=usable(tool.parameters, is_lenient=is_foreign))
 
 
-def _as_json(text: str) -> str:
-    """Return `text` if it is JSON already, else JSON that holds it; too long a text is cut."""
-    if len(text) > MAX_ANSWER_CHARS:
-        return json.dumps({"result": text[:MAX_ANSWER_CHARS], "cut": True})
-    try:
-        json.loads(text, parse_constant=_refuse_constant)
-        text.encode("utf-8")
-    except (ValueError, RecursionError):  # UnicodeEncodeError is a ValueError
-        return json.dumps({"result": text})
-    return text
+def _line(name: str, source: str, description: str, *, why: str) -> dict[str, object]:
+    return {"name": name, "source": source, "description": description, "offered": not why, "why": why}
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is Python's, not JSON's")
-
-
-def _quoted(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _MAX_QUOTED_CHARS else text[: _MAX_QUOTED_CHARS - 3] + "..."
-
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "number": (int, float),
-    "integer": (int,),
-    "boolean": (bool,),
-    "array": (list,),
-    "object": (dict,),
-}
-
-
-def find_fault(arguments: Mapping[str, object], schema: Mapping[str, object]) -> str:
-    """Return what is wrong with `arguments`, in words for the agent; "" when nothing is.
-
-    Checks what a voice gets wrong: missing, ill-typed and unlisted values. What the schema does not
-    name is let through; a tool ignores it.
-    """
-    required, properties = schema.get("required", ()), schema.get("properties", {})
-    assert isinstance(required, list | tuple) and isinstance(properties, Mapping), "not a JSON Schema"
-    for name in required:
-        if name not in arguments:
-            return f"the argument {name!r} is missing"
-    for name, value in arguments.items():
-        rule = properties.get(name)
-        if not isinstance(rule, Mapping):
-            continue
-        kind = str(rule.get("type", ""))
-        fits = isinstance(value, _TYPES.get(kind, (object,)))
-        if kind == "integer" and isinstance(value, float):
-            fits = value.is_integer()  # JSON knows one kind of number: 3.0 is an integer
-        if not fits or (isinstance(value, bool) and kind in ("number", "integer")):
-            return f"the argument {name!r} must be of type {kind}, not {_quoted(value)}"
-        choices = rule.get("enum")
-        if isinstance(choices, list | tuple) and value not in choices:
-            return (
-                f"the argument {name!r} must be one of {', '.join(map(repr, choices))}, not {_quoted(value)}"
-            )
-    return ""
+class _RefusedError(Exception):
+    """The arguments are wrong; says how."""

@@ -10,10 +10,11 @@ from datetime import datetime
 
 import pytest
 
+from pivoice.config import ToolsConfig
 from pivoice.errors import ToolError
 from pivoice.simulation import run_jumping
 from pivoice.tools.builtin import describe_time, end_conversation_tool, get_time_tool
-from pivoice.tools.registry import MAX_ANSWER_CHARS, Answer, Registry, Run, ToolDefinition, find_fault
+from pivoice.tools.registry import MAX_ANSWER_CHARS, Answer, Registry, Run, ToolDefinition
 
 SCHEMA: dict[str, object] = {
     "type": "object",
@@ -22,8 +23,14 @@ SCHEMA: dict[str, object] = {
 }
 
 
+def registry_with(*tools: ToolDefinition, config: ToolsConfig = ToolsConfig()) -> Registry:
+    registry = Registry(config)
+    registry.put("pivoice", tools)
+    return registry
+
+
 def registry_of(run: Run) -> Registry:
-    return Registry([ToolDefinition("wait", "Waits.", SCHEMA, run)], timeout_s=20.0)
+    return registry_with(ToolDefinition("wait", "Waits.", SCHEMA, run))
 
 
 async def echo(arguments: Mapping[str, object]) -> str:
@@ -62,13 +69,6 @@ def test_bad_arguments_are_explained_and_not_run(arguments: dict[str, object], s
     assert said in told.text
 
 
-def test_a_whole_number_is_an_integer_however_it_is_written():
-    schema: dict[str, object] = {"type": "object", "properties": {"count": {"type": "integer"}}}
-
-    assert find_fault({"count": 3.0}, schema) == ""
-    assert "must be of type integer" in find_fault({"count": 3.5}, schema)
-
-
 def test_what_the_agent_said_wrong_is_quoted_at_bounded_length():
     told = answer(registry_of(echo), "wait", {"minutes": "x" * 100_000})
 
@@ -83,8 +83,7 @@ def test_what_the_agent_said_wrong_is_quoted_at_bounded_length():
         ('{"weather": "sunny"}', {"weather": "sunny"}),
         ("", {"result": ""}),
         ("NaN", {"result": "NaN"}),
-        ('"\ud800"', {"result": '"\ud800"'}),
-        ("[" * 100_000, {"result": "[" * MAX_ANSWER_CHARS, "cut": True}),
+        ('"\ud800"', "?"),
         ("[" * 3000, {"result": "[" * 3000}),
     ],
 )
@@ -97,6 +96,22 @@ def test_an_answer_is_json_whatever_the_tool_returned(said: str, told: object):
     assert not given.is_error
     assert json.loads(given.text) == told
     given.text.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["word " * 20_000, "[" + "1, " * 20_000 + "1]", "[" * 100_000, "\0" * 100_000, '"' * 100_000, "ü" * 9000],
+)
+def test_too_long_an_answer_is_cut_and_says_so_and_still_is_json(said: str):
+    async def run(_: Mapping[str, object]) -> str:
+        return said
+
+    text = answer(registry_of(run), "wait", {"minutes": 1}).text
+
+    told = json.loads(text)
+    assert len(text) <= 2 * MAX_ANSWER_CHARS + 200
+    assert said.startswith(told["result"])
+    assert f"only the beginning, {len(told['result'])} characters" in told["cut"]
 
 
 def test_every_failure_is_told_as_json_with_what_to_do_about_it():
@@ -183,14 +198,14 @@ def test_the_time_is_told_as_it_is_spoken():
 
 
 def test_get_time_needs_no_arguments():
-    registry = Registry([get_time_tool(lambda: datetime(2026, 5, 1, 9, 30))], timeout_s=1.0)
+    registry = registry_with(get_time_tool(lambda: datetime(2026, 5, 1, 9, 30)))
 
     assert json.loads(answer(registry, "get_time", {}).text)["time"] == "9:30 in the morning"
 
 
 def test_ending_the_conversation_tells_the_device():
     told: list[str] = []
-    registry = Registry([end_conversation_tool(lambda: told.append("goodbye"))], timeout_s=1.0)
+    registry = registry_with(end_conversation_tool(lambda: told.append("goodbye")))
 
     given = answer(registry, "end_conversation", {})
 
@@ -199,7 +214,7 @@ def test_ending_the_conversation_tells_the_device():
 
 
 def test_definitions_are_what_the_agent_is_told():
-    registry = Registry([get_time_tool(), end_conversation_tool(lambda: None)], timeout_s=1.0)
+    registry = registry_with(get_time_tool(), end_conversation_tool(lambda: None))
 
-    assert [tool.name for tool in registry.definitions] == ["get_time", "end_conversation"]
-    assert all(tool.parameters["type"] == "object" for tool in registry.definitions)
+    assert [tool.name for tool in registry.offered] == ["get_time", "end_conversation"]
+    assert all(tool.parameters["type"] == "object" for tool in registry.offered)
