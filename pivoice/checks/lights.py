@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pivoice.checks.machine import Machine
 from pivoice.checks.patient import Patient
 from pivoice.config import PanelConfig
+from pivoice.contradictions_panel import SPI_LIGHTS
 from pivoice.findings import Finding
 
-_ON_PINS = ("led", "pwm", "rgb")
 _FOUR_MICS = "/dev/spidev0.1"  # where the ReSpeaker 4-mic HAT hangs, whatever panel.spi_device says
 _SWITCHED_ON = re.compile(
     r"^[ \t]*dtparam=(?:[^#\n]*,)?spi(?:=(?:on|true|yes|1))?[ \t\r]*(?:,|$)", re.MULTILINE
@@ -25,42 +25,39 @@ _KERNEL_SAYS = "sudo dmesg | grep -i spi"
 
 def lights(patient: Patient) -> Iterator[Finding]:
     """Whether each bus that a light hangs on can be opened; without it the device does all but shine."""
-    for device, names in buses_of(patient.config.panel).items():
-        yield _bus(patient, device, " and ".join(names))
+    for name, device in buses_of(patient.config.panel).items():
+        yield _bus(patient, device, name)
 
 
-def buses_of(panel: PanelConfig) -> dict[str, list[str]]:
-    """Return the lights on each SPI device that `panel` uses."""
-    buses: dict[str, list[str]] = {}
-    if panel.driver == "gpio":
-        for name in panel.lights:
-            if name not in _ON_PINS:
-                device = _FOUR_MICS if name == "respeaker_4mic" else panel.spi_device
-                buses.setdefault(device, []).append(name)
-    return buses
+def buses_of(panel: PanelConfig) -> dict[str, str]:
+    """Return the SPI device of each light that `panel` has on one."""
+    if panel.driver != "gpio":
+        return {}
+    on_spi = [name for name in panel.lights if name in SPI_LIGHTS]
+    return {name: _FOUR_MICS if name == "respeaker_4mic" else panel.spi_device for name in on_spi}
 
 
 # --- inside ---
 
 
-def _bus(patient: Patient, device: str, names: str) -> Finding:
+def _bus(patient: Patient, device: str, name: str) -> Finding:
     machine = patient.machine
     node = machine.path(device)
     if not node.exists():
         text, todo = _missing(machine, device)
-        return Finding("lights", "warn", f"{names}: {text}", todo)
+        return Finding("lights", "warn", f"{name}: {text}", todo)
     try:
         os.close(os.open(node, os.O_RDWR | os.O_CLOEXEC))
     except PermissionError:
         if not machine.is_root:
-            text = f"{names}: {device} is there, and not open to you, so it cannot be tried"
+            text = f"{name}: {device} is there, and not open to you, so it cannot be tried"
             return Finding("lights", "ok", text)
         reason = "permission denied, even to root"
     except OSError as error:
         reason = error.strerror or type(error).__name__
     else:
-        return Finding("lights", "ok", f"{names}: {device}")
-    return Finding("lights", "warn", f"{names}: {device} cannot be opened: {reason}", _KERNEL_SAYS)
+        return Finding("lights", "ok", f"{name}: {device}")
+    return Finding("lights", "warn", f"{name}: {device} cannot be opened: {reason}", _KERNEL_SAYS)
 
 
 def _missing(machine: Machine, device: str) -> tuple[str, str]:

@@ -33,12 +33,12 @@ def test_a_bus_that_can_be_opened_is_well(pi: FakePi):
     assert found.verdict == "ok" and found.text == "apa102: /dev/spidev0.0"
 
 
-def test_lights_on_one_bus_are_told_of_together_and_the_array_has_its_own(pi: FakePi):
+def test_each_light_is_told_of_and_the_array_has_a_bus_of_its_own(pi: FakePi):
     pi.write("/dev/spidev0.0", "")
 
-    found = told(lights.lights, pi.patient('[panel]\nlight = ["sk6812", "respeaker_4mic", "respeaker_2mic"]'))
+    found = told(lights.lights, pi.patient('[panel]\nlight = ["sk6812", "respeaker_4mic"]'))
 
-    assert found[0].text == "sk6812 and respeaker_2mic: /dev/spidev0.0"
+    assert found[0].text == "sk6812: /dev/spidev0.0"
     assert found[1].verdict == "warn" and "there is no /dev/spidev0.1" in found[1].text
 
 
