@@ -34,11 +34,12 @@ def test_a_bus_that_can_be_opened_is_well(pi: FakePi):
 
 
 def test_each_light_is_told_of_and_the_array_has_a_bus_of_its_own(pi: FakePi):
-    pi.write("/dev/spidev0.0", "")
+    pi.write("/dev/spidev1.0", "")
+    panel = '[panel]\nlight = ["sk6812", "respeaker_4mic"]\nspi_device = "/dev/spidev1.0"'
 
-    found = told(lights.lights, pi.patient('[panel]\nlight = ["sk6812", "respeaker_4mic"]'))
+    found = told(lights.lights, pi.patient(panel))
 
-    assert found[0].text == "sk6812: /dev/spidev0.0"
+    assert found[0].text == "sk6812: /dev/spidev1.0"
     assert found[1].verdict == "warn" and "there is no /dev/spidev0.1" in found[1].text
 
 
