@@ -62,6 +62,9 @@ class Sound:
         self.ears = self._open_ears(listening)
         self.mouth = self._open_mouth()
         self.is_watched = False
+        self._is_lit = False
+        self._softness: float | None = None  # None: nobody said, and the mouth knows what is safe
+        self._gain = 1.0
 
     def start(self) -> None:
         """Start both threads, which open the cards."""
@@ -109,6 +112,27 @@ class Sound:
         is_watched = watchers > 0
         self.is_watched = self.ears.watching = self.mouth.watching = is_watched
 
+    def lit(self, is_lit: bool) -> None:
+        """Somebody asks for `levels`, or nobody does: they are worked out only then."""
+        self._is_lit = is_lit
+        self.ears.light(is_lit)
+        self.mouth.light(is_lit)
+
+    def levels(self) -> tuple[float, float]:
+        """Return how loud microphone and speaker were in the last tenth of a second: RMS in dBFS, -120.0 when
+        unknown. Any thread; costs nothing."""
+        return self.ears.level_db(), self.mouth.level_db()
+
+    def soften(self, factor: float) -> None:
+        """Play everything at so much of its amplitude."""
+        self._softness = factor
+        self.mouth.soften(factor)
+
+    def amplify(self, factor: float) -> None:
+        """Hear everything at so much of its amplitude, beside audio.gain_db."""
+        self._gain = factor
+        self.ears.amplify(factor)
+
     def cards(self) -> dict[str, object]:
         """Return what microphone and speaker were opened with, for people."""
         audio, ears, mouth = self._config.audio, self.ears, self.mouth
@@ -125,6 +149,8 @@ class Sound:
         self._listening = self._listening.renewed()
         self.ears = self._open_ears(self._listening)
         self.ears.watching = self.is_watched
+        self.ears.light(self._is_lit)
+        self.ears.amplify(self._gain)
         self._post(CaptureLost(reason))  # the valve of the new ears is set by what follows from it
         self.ears.start()
 
@@ -135,6 +161,9 @@ class Sound:
         reason = self._leave_behind(self.mouth, "playback", stood_s)
         self.mouth = self._open_mouth()
         self.mouth.watching = self.is_watched
+        self.mouth.light(self._is_lit)
+        if self._softness is not None:
+            self.mouth.soften(self._softness)
         self._post(PlaybackLost(reason))
         self.mouth.start()
 

@@ -10,7 +10,17 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "pivoice"
 ROOMS = ("audio", "wake", "agent", "panel", "tools")
-LOWER = {"pivoice", "errors", "clock", "config", "records", "secrecy", "templates", "turn.events"}
+LOWER = {
+    "pivoice",
+    "errors",
+    "clock",
+    "config",
+    "button_actions",
+    "records",
+    "secrecy",
+    "templates",
+    "turn.events",
+}
 
 WRAPPED = {
     "alsaaudio": {"audio/alsa.py"},
@@ -76,7 +86,18 @@ def test_the_turn_machine_imports_nothing_but_itself_and_no_clock():
 
 @pytest.mark.parametrize(
     "module",
-    ["errors", "clock", "simulation", "latency", "records", "secrecy", "templates", "folding", "turn_log"],
+    [
+        "errors",
+        "clock",
+        "button_actions",
+        "simulation",
+        "latency",
+        "records",
+        "secrecy",
+        "templates",
+        "folding",
+        "turn_log",
+    ],
 )
 def test_the_lowest_layer_imports_nothing_of_ours(module: str):
     assert not modules_of(PACKAGE / f"{module}.py")

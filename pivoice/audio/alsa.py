@@ -126,11 +126,15 @@ class AlsaCapture(_AlsaPcm):
             buffer_frames=card.buffer_frames,
             card_channels=card.channels,
             card_encoding=card.encoding,
+            card_no=card.card_no,
         )
 
     def read(self, periods: int = 1) -> Samples:
         sound = decoded(self._take(periods), self._card.encoding, self._card.channels, channel=self._channel)
         return self._conditioning.apply(sound)
+
+    def amplify(self, factor: float) -> None:
+        self._conditioning.amplify(factor)
 
     def read_channels(self, periods: int = 1) -> Wide:
         """Return the next periods of all channels, n x channels, as the card gave them: to measure it by.
@@ -203,6 +207,7 @@ class AlsaPlayback(_AlsaPcm):
             buffer_frames=min(HELD_PERIODS * period, card.buffer_frames),
             card_channels=card.channels,
             card_encoding=card.encoding,
+            card_no=card.card_no,
         )
 
     def wait(self) -> None:

@@ -85,6 +85,7 @@ class Ears:
         self._door = threading.Event()  # something changed: look
         self._stopping = threading.Event()
         self._muted = False  # the event loop writes it
+        self._gain = 1.0  # the event loop writes it
         self._asked = Valve.CLOSED  # the event loop's own: what the valve was last set to
         self._losses = LossLog(logger)
         self._xruns = xruns or XrunLog("capture")
@@ -139,6 +140,14 @@ class Ears:
     def watching(self, watching: bool) -> None:
         self._wake.watching = self._meter.is_watched = watching
 
+    def light(self, is_lit: bool) -> None:
+        """Somebody asks for `level_db`, or nobody does."""
+        self._meter.is_lit = is_lit
+
+    def level_db(self) -> float:
+        """Return how loud the room is, as long as somebody lit it: RMS in dBFS, -120 if unknown."""
+        return self._meter.level_db(self._clock.monotonic())
+
     @property
     def progress(self) -> tuple[int, int] | None:
         """What changes every few seconds unless the thread is stuck; None: closed, being muted."""
@@ -179,6 +188,10 @@ class Ears:
         if muted != self._muted:
             self._muted = muted
             self._door.set()
+
+    def amplify(self, factor: float) -> None:
+        """Hear everything at so much of its amplitude, beside audio.gain_db, from now on."""
+        self._gain = factor
 
     def set_valve(self, valve: Valve) -> None:
         """Set what happens to periods captured from now on. CLOSED also forgets what waits to go up."""
@@ -253,6 +266,7 @@ class Ears:
             # What was dozed for was not waited for: now and then a period is, to see when the card has it.
             dozed = self._doze(times) if is_found and self._is_at_rest and not times.is_vague else 0
             count = dozed or 1
+            pcm.amplify(self._gain)
             self._is_in_card = True
             sound = pcm.read(count)
             self._is_in_card = False

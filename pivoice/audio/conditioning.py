@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pivoice.audio.encodings import Wide
+from pivoice.audio.fader import Fader
 from pivoice.audio.pcm import Samples, amplified, from_db, to_int16
 
 CORNER_HZ = 20.0
@@ -32,26 +33,34 @@ class Conditioning:
 
     def __init__(self, rate_hz: int, *, gain_db: float) -> None:
         self._rate_hz = rate_hz
-        self._gain = from_db(gain_db)
+        self._plain_gain = from_db(gain_db)
+        self._gain = Fader(rate_hz, self._plain_gain)
+        self._is_begun = False
         self._high_pass: HighPass | None = None
         self._leaning_s = 0.0
         self._side = 0.0
 
     def apply(self, sound: Samples | Wide) -> Samples:
         """Return the sound as the house hears it; floats are of a card of more than 16 bits."""
+        self._is_begun = True
         is_wide = sound.dtype != np.int16
         if self._high_pass is None and self._is_offset(sound, 0.0 if is_wide else PATIENCE_S):
             self._high_pass = HighPass(self._rate_hz, rests_at=float(sound.mean()))
+        if self._high_pass is None and not is_wide and self._gain.is_still:
+            return amplified(cast(Samples, sound), self._gain.level)
+        gain = self._gain.next(len(sound))
         if self._high_pass is not None:
-            return to_int16((self._high_pass.process(sound) * self._gain).astype(np.float32))
-        if is_wide:
-            return to_int16(sound * np.float32(self._gain))
-        return amplified(cast(Samples, sound), self._gain)
+            return to_int16((self._high_pass.process(sound) * gain).astype(np.float32))
+        return to_int16(sound * gain)
+
+    def amplify(self, factor: float) -> None:
+        """Let the gain be so much more than it was at first: from the first sample on, or soon."""
+        self._gain.turn(self._plain_gain * factor, at_once=not self._is_begun)
 
     def _is_offset(self, sound: Samples | Wide, patience_s: float) -> bool:
         """Return whether the sound has leaned to one side for longer than `patience_s`."""
         mean = float(sound.mean())
-        if abs(mean) * self._gain < FLOOR or abs(mean) < LEANS * _amplitude(sound, mean):
+        if abs(mean) * self._gain.level < FLOOR or abs(mean) < LEANS * _amplitude(sound, mean):
             self._leaning_s = 0.0
             return False
         side = math.copysign(1.0, mean)

@@ -89,17 +89,14 @@ class Figures:
     """Harmonics of a tone against the tone."""
 
 
-def trial_sound(rate_hz: int, volume: int) -> Samples:
-    """Return what is played: silence, speech as loud as a reply's, a tone, silence.
-
-    `volume` is audio.max_volume.
-    """
+def trial_sound(rate_hz: int, softness: float) -> Samples:
+    """Return what is played: silence, speech as loud as a reply's, a tone, silence; all times `softness`."""
     time_s = np.arange(round(TONE_S * rate_hz)) / rate_hz
     edge = np.clip(np.minimum(time_s, TONE_S - time_s) / _EDGE_S, 0, 1)
     tone = (32768 * _TONE_PEAK * edge * np.sin(2 * np.pi * _TONE_HZ * time_s)).astype(np.float32)
     lead, pause, tail = (np.zeros(round(each_s * rate_hz), np.int16) for each_s in (LEAD_S, PAUSE_S, TAIL_S))
     sound = np.concatenate([lead, load_notice("echo", rate_hz), pause, to_int16(tone), tail])
-    return amplified(sound, volume / 100)
+    return amplified(sound, softness)
 
 
 def count_clipped(samples: Samples) -> int:

@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from pivoice.audio.buffers import EAR_HZ
+from pivoice.audio.controls import loudest_softness
 from pivoice.audio.echo_check import Recording, count_clipped, trial_sound
 from pivoice.audio.pcm import Capture, Playback, Samples, amplified, from_db, open_capture, open_playback
 from pivoice.audio.period_times import PeriodTimes
@@ -121,7 +122,7 @@ class EchoTrial:
 
     def _speak(self, pcm: Playback) -> None:
         rate_hz, frames, xruns = pcm.format.rate_hz, pcm.format.period_frames, pcm.xruns
-        sound = trial_sound(rate_hz, self._audio.max_volume)
+        sound = trial_sound(rate_hz, loudest_softness(self._audio, pcm.format.card_no))
         self._reference.open(rate_hz)
         for at in range(0, len(sound) - frames + 1, frames):
             pcm.wait()

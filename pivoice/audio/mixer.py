@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pivoice.audio.buffers import WIRE_HZ, ReplyQueue
 from pivoice.audio.earcons import Earcons
+from pivoice.audio.fader import Fader
 from pivoice.audio.pcm import Format, Samples, from_db, to_int16
 from pivoice.audio.resample import Resampler
 
@@ -53,14 +54,15 @@ class Mixer:
     """Turns what is queued into periods for one opened card."""
 
     def __init__(
-        self, queue: ReplyQueue, opened: Format, *, jitter_ms: int, volume: int, earcons: Earcons
+        self, queue: ReplyQueue, opened: Format, *, jitter_ms: int, softness: float, earcons: Earcons
     ) -> None:
+        """`softness`: the factor of everything to begin with; see `mix`."""
         self._queue = queue
         self._period = opened.period_frames
         self._rate_hz = opened.rate_hz
         self._ramp = round(RAMP_S * opened.rate_hz)
         self._jitter_s = jitter_ms / 1000
-        self._volume = volume / 100
+        self._softness = Fader(opened.rate_hz, softness)
         self._earcons = earcons
         self._sounds: dict[str, Samples] = {}  # made when first needed: most are never
         self._ringing: list[Samples] = []
@@ -71,8 +73,8 @@ class Mixer:
         """Return when there will be something to play: `now_s`, later, or None when nothing is in sight."""
         return now_s if chimes or self._ringing else self._voice_due_s(now_s)
 
-    def mix(self, chimes: deque[str], *, ducked: bool, now_s: float) -> Mixed:
-        """Return the next period. Empties `chimes`."""
+    def mix(self, chimes: deque[str], *, ducked: bool, softness: float, now_s: float) -> Mixed:
+        """Return the next period. Empties `chimes`. Everything is made softer by the factor `softness`."""
         while chimes:
             self._ringing.append(self._sound_of(chimes.popleft()))
         mixed = self._speak(now_s)
@@ -83,7 +85,8 @@ class Mixer:
         for earcon in self._ringing:
             sound[: len(earcon)] += earcon[: self._period]
         self._ringing = [earcon[self._period :] for earcon in self._ringing if len(earcon) > self._period]
-        mixed.samples = to_int16(sound * np.float32(self._volume))
+        self._softness.turn(softness, at_once=not mixed.has_sound)
+        mixed.samples = to_int16(sound * self._softness.next(self._period))
         return mixed
 
     def _sound_of(self, chime: str) -> Samples:

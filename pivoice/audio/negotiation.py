@@ -24,6 +24,7 @@ CAPTURE_BUFFER_MS = 1000  # costs no latency, and rides out a thread that is lat
 PLAYBACK_PERIODS = 4  # of the card's ring; how much of it is filled is limited by `wait`
 _WIDEST_FIRST = ("S32_LE", "S24_LE", "S24_3LE", "S16_LE")
 _TRIES = 4  # each leaves less to be asked for
+_NO_CARD = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ class Opened:
         self.encoding = str(facts["format_name"])
         self.period_frames = int(facts["period_size"])
         self.buffer_frames = int(facts["buffer_size"])
+        card_no = int(facts.get("card_no", _NO_CARD))  # -1 as an unsigned long, where there is none
+        self.card_no = card_no if card_no < _NO_CARD else None
 
 
 class Negotiation:

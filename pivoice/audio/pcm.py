@@ -32,6 +32,8 @@ class Format:
     card_channels: int
     card_encoding: str
     """ALSA's name: S16_LE, S24_LE, S24_3LE, S32_LE."""
+    card_no: int | None = None
+    """The kernel's number of the card, for now; None: what was opened is not one card's alone."""
 
 
 class Capture(Protocol):
@@ -50,6 +52,10 @@ class Capture(Protocol):
         Raises:
             DeviceError: the card is gone; close, and reopen later.
         """
+
+    def amplify(self, factor: float) -> None:
+        """Make what is read from now on so much louder, beside `audio.gain_db`; what is read first at once,
+        later changes without a noise. Costs nothing while it stays the same."""
 
     def close(self) -> None:
         """Release the card. Safe to call twice, after an error, and from another thread: `read` then raises

@@ -19,6 +19,7 @@ from pivoice.audio.buffers import WIRE_HZ, ReplyQueue, SpokenRing
 from pivoice.audio.earcons import NAMES, Earcons
 from pivoice.audio.gate import HalfDuplexGate
 from pivoice.audio.losses import STEADY_S, LossLog
+from pivoice.audio.loudness_scale import softness
 from pivoice.audio.meter import LevelMeter
 from pivoice.audio.mixer import Mixed, Mixer
 from pivoice.audio.pcm import Format, Playback, Samples, from_db, open_playback
@@ -74,6 +75,7 @@ class Mouth:
         self._earcons = earcons or Earcons(audio.earcons)
         self._chimes: deque[str] = deque()
         self._is_ducked = False  # the event loop writes it
+        self._softness = softness(audio.max_volume)  # until told otherwise; the event loop writes it
         self._dropped_s = 0.0  # when the last drop was asked for; the event loop writes it
         self._door = threading.Event()  # something to play: look
         self._stopping = threading.Event()
@@ -98,6 +100,14 @@ class Mouth:
     @watching.setter
     def watching(self, watching: bool) -> None:
         self._meter.is_watched = watching
+
+    def light(self, is_lit: bool) -> None:
+        """Somebody asks for `level_db`, or nobody does."""
+        self._meter.is_lit = is_lit
+
+    def level_db(self) -> float:
+        """Return how loud what is played is, as long as somebody lit it: RMS in dBFS, -120 if unknown."""
+        return self._meter.level_db(self._clock.monotonic())
 
     @property
     def progress(self) -> int | None:
@@ -153,6 +163,10 @@ class Mouth:
         """Play replies 15 dB softer, or at full level again."""
         self._is_ducked = ducked
 
+    def soften(self, factor: float) -> None:
+        """Play everything at so much of its amplitude, from now on, without a noise."""
+        self._softness = factor
+
     def chime(self, name: str) -> None:
         """Play an earcon: one of `earcons.NAMES`."""
         assert name in NAMES, f"no earcon {name!r}; there are {', '.join(NAMES)}"
@@ -202,7 +216,7 @@ class Mouth:
                 self._queue,
                 pcm.format,
                 jitter_ms=self._audio.jitter_ms,
-                volume=self._audio.max_volume,
+                softness=self._softness,
                 earcons=self._earcons,
             )
             while not self._stopping.is_set():
@@ -240,7 +254,9 @@ class Mouth:
             if self._stopping.is_set():
                 return
             now_s = self._clock.monotonic()
-            mixed = mixer.mix(self._chimes, ducked=self._is_ducked, now_s=now_s + _SLACK_S)
+            mixed = mixer.mix(
+                self._chimes, ducked=self._is_ducked, softness=self._softness, now_s=now_s + _SLACK_S
+            )
             pcm.write(mixed.samples)
             # Asked now: who is late before the card takes it would find it already sounding.
             begins_s = self._clock.monotonic() + (pcm.delay_frames() - len(mixed.samples)) / rate_hz

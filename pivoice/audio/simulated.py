@@ -194,6 +194,9 @@ class SimulatedCapture(Handle):
         self._next = stop
         return self._conditioning.apply(pick_channel(frames, self._channel, device=self._device.name))
 
+    def amplify(self, factor: float) -> None:
+        self._conditioning.amplify(factor)
+
     def close(self) -> None:
         self._release(self._device)
 

@@ -20,7 +20,7 @@ from pivoice.audio.echo_check import (
 from tests.support.rooms import RATE_HZ, Room, Sound, speech_level, to_int16
 from tests.support.speech import load_speech
 
-FAR = trial_sound(RATE_HZ, 100)
+FAR = trial_sound(RATE_HZ, 1.0)
 SPEECH = slice(round(LEAD_S * RATE_HZ), len(FAR) - round((PAUSE_S + TONE_S + TAIL_S) * RATE_HZ))
 
 
@@ -40,7 +40,7 @@ def louder(room: Room, by_db: float) -> Samples:
 
 @pytest.mark.parametrize("rate_hz", [16000, 44100, 48000])
 def test_the_trial_is_five_seconds_of_speech_as_loud_as_a_reply(rate_hz: int):
-    sound = trial_sound(rate_hz, 100).astype(int)
+    sound = trial_sound(rate_hz, 1.0).astype(int)
     speech = sound[round(LEAD_S * rate_hz) : -round((PAUSE_S + TONE_S + TAIL_S) * rate_hz)]
 
     assert 4.5 < len(speech) / rate_hz < 6.5
@@ -50,7 +50,7 @@ def test_the_trial_is_five_seconds_of_speech_as_loud_as_a_reply(rate_hz: int):
 
 
 def test_the_trial_is_no_louder_than_replies_may_be():
-    assert np.abs(trial_sound(48000, 50)).max() == pytest.approx(8192, rel=0.05)
+    assert np.abs(trial_sound(48000, 0.5)).max() == pytest.approx(8192, rel=0.05)
 
 
 @pytest.mark.parametrize(

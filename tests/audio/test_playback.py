@@ -681,7 +681,7 @@ def test_an_underrun_of_the_card_is_counted_and_playing_goes_on(tmp_path: Path):
     expect(house.heard(), two)
 
 
-def test_half_the_volume_is_half_the_samples(tmp_path: Path):
+def test_half_the_volume_is_eighteen_decibels_less(tmp_path: Path):
     house, reply = House(tmp_path, AudioConfig(max_volume=50)), noise(0.5, WIRE_HZ)
 
     async def script(loop: JumpLoop, mouth: Mouth) -> None:
@@ -690,7 +690,7 @@ def test_half_the_volume_is_half_the_samples(tmp_path: Path):
 
     house.run(script)
 
-    find(np.rint(at_card(reply) * 0.5).astype(np.int16), house.heard())
+    find(np.rint(at_card(reply) * 0.125).astype(np.int16), house.heard())
 
 
 # --- loss ---
