@@ -21,7 +21,18 @@ if TYPE_CHECKING:
     from pivoice.config import Config
 
 EX_CONFIG = 78  # sysexits.h
-_COMMANDS = ("status", "watch", "wake", "stop", "hush", "mute", "unmute", "say", "set", "reload", "metrics")
+_COMMANDS = (
+    *("status", "watch", "wake", "stop", "hush", "mute", "unmute", "volume", "gain", "say"),
+    *("tools", "call", "timers", "notes", "set", "reload", "metrics"),
+)
+_CTL_WORDS = """arguments:
+  volume [N | +N | -N | up | down]   of the speaker, 0-100; alone: what it is
+  gain [N | +N | -N | up | down]     of the microphone, likewise
+  say TEXT                           what the agent should say
+  call TOOL ['{"argument": ...}']    run a tool by hand
+  timers [cancel NAME | cancel all]  what is set; or take it back
+  notes [forget NUMBER | forget all] what the agent was asked to remember; or erase it
+  set SETTING VALUE                  such as agent.volume 60, until the next restart"""
 
 _VERSION = f"""pivoice {__version__}
 The bundled wake words come from the openWakeWord project; its pre-trained models are licensed
@@ -88,12 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_tune_arguments(verb("tune", _tune, "Find the wake word's threshold, by your voice and your room."))
     ctl = verb("ctl", _ctl, "Talk to the running daemon.")
     ctl.add_argument("command", choices=_COMMANDS, metavar="COMMAND", help=", ".join(_COMMANDS))
-    ctl.add_argument(
-        "words",
-        nargs="*",
-        metavar="ARGUMENT",
-        help="for say: what the agent should say; for set: a setting such as agent.volume, and its value",
-    )
+    ctl.add_argument("words", nargs="*", metavar="ARGUMENT", help="see below")
+    ctl.formatter_class, ctl.epilog = argparse.RawDescriptionHelpFormatter, _CTL_WORDS
     simulate = verb("simulate-agent", _simulate_agent, "Run a local agent to talk to.", configured=False)
     simulated_options.add_arguments(simulate)
     return parser

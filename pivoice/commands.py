@@ -13,11 +13,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from pivoice import __version__, config
+from pivoice import __version__, config, live_settings, owner_commands
 from pivoice.agent.settings import MUTABLE
 from pivoice.audio.stage import TAP
 from pivoice.errors import PivoiceError
 from pivoice.metrics import Family, Readings
+from pivoice.owner_commands import owner_commands_for
 from pivoice.turn import events
 from pivoice.turn.states import Link
 
@@ -30,8 +31,9 @@ Line = dict[str, Any]
 
 _CHANGEABLE = {f"agent.{name}" for name in MUTABLE}
 _LONGEST_SETTING = 100
+_LOUDNESS = ("volume", "gain")
 
-ARGUMENTS = {"say": ["text"], "set": ["setting", "value"]}
+ARGUMENTS = {"say": ["text"], "set": ["setting", "value"], **owner_commands.ARGUMENTS}
 """What each command takes besides its name; nothing, where it is not listed."""
 
 _ECHO_COUNTERS = ("slips", "underruns", "breaks", "gate_openings", "onsets")
@@ -57,6 +59,7 @@ def commands_for(daemon: Daemon) -> dict[str, Callable[[Line], Line | Awaitable[
         "unmute": posting(events.MuteChanged(on=False)),
         "say": lambda request: _say(daemon, request),
         "set": lambda request: _set(daemon, request),
+        **owner_commands_for(daemon),
     }
 
 
@@ -71,6 +74,8 @@ def status(daemon: Daemon) -> Line:
         **_echo(daemon),
         "session": daemon.session.status(),
         **daemon.sound.cards(),
+        **{name: value for name, value in daemon.controls.volume.status().items() if name in _LOUDNESS},
+        "timers": len(daemon.toolbox.timers.status()),
         "faults": dict(daemon.seen.faults),
         "restarts": {part: daemon.lasting.restarts[part] for part in ("capture", "playback", "loop")},
         "uptime_s": daemon.lasting.uptime_s(asyncio.get_running_loop().time()),
@@ -145,7 +150,7 @@ def _set(daemon: Daemon, request: Line) -> Line:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise PivoiceError(f"{setting}: the value holds half a character, which cannot travel") from None
-    daemon.change(setting, value)
+    live_settings.change(daemon, setting, value)
     is_open = daemon.turn.link is not Link.DOWN and value is not None
     logger.info("%s was changed by ctl", setting)
     return {

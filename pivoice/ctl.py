@@ -1,6 +1,6 @@
 """`pivoice ctl`: the callers' side of the control socket, for people and for scripts.
 
-A process of its own. Knows of three commands more than their names: `watch`, `reload` and `metrics`.
+A process of its own. Knows how the words behind a command are meant, and little more.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from pivoice import caller, config
 from pivoice.errors import ConfigError, PivoiceError
 
+_CALL_S = 3700.0  # longer than any tool may take
 _RELOAD_S = 60.0  # wake models load for a second or two on a Pi that has nothing else to do
 
 
@@ -31,10 +32,14 @@ def run(options: argparse.Namespace) -> int:
     if options.command == "reload":
         answer = _reload(socket)
     else:
-        answer = caller.request(socket, _request(options.command, options.words))
+        request = _request(options.command, options.words)
+        answer = caller.request(socket, request, **({"timeout_s": _CALL_S} if "tool" in request else {}))
     if "error" in answer:
         print(f"pivoice: {answer['error']}", file=sys.stderr)
         return 1
+    if options.command == "call":
+        print(answer["result"])  # as the agent gets it
+        return 1 if answer["is_error"] else 0
     if options.command == "metrics":
         print(answer["text"], end="")  # the counters alone are in the answer as JSON, too
     else:
@@ -59,13 +64,42 @@ def socket_of(path: str) -> str:
 def _request(command: str, words: Sequence[str]) -> dict[str, object]:
     """Return what is sent for a command and the words behind it."""
     request: dict[str, object] = {"command": command}
-    if command == "set":
+    if command == "call":
+        if not words:
+            raise PivoiceError("call needs the name of a tool; pivoice ctl tools lists them")
+        request |= {"tool": words[0], "arguments": _arguments(" ".join(words[1:]))}
+    elif command in _DEEDS and words:
+        deed, *rest = words
+        if deed != _DEEDS[command] or not rest:
+            raise PivoiceError(
+                f"{command} takes nothing, or {_DEEDS[command]} and what; got {' '.join(words)!r}"
+            )
+        request[deed] = " ".join(rest)
+    elif command in ("volume", "gain"):
+        request |= {"value": " ".join(words)} if words else {}
+    elif command == "set":
         if len(words) < 2:
             raise PivoiceError("set needs a setting and its value; try: pivoice ctl set agent.volume 60")
         request |= {"setting": words[0], "value": _value_of(" ".join(words[1:]))}
     elif words:
         request["text"] = " ".join(words)
     return request
+
+
+_DEEDS = {"timers": "cancel", "notes": "forget"}
+
+
+def _arguments(text: str) -> object:
+    """Return the arguments of a tool, given as JSON."""
+    try:
+        arguments = json.loads(text or "{}")
+    except ValueError as error:
+        raise PivoiceError(
+            f"{text!r} is not JSON ({error}); quote it whole: pivoice ctl call get_time '{{}}'"
+        ) from error
+    if not isinstance(arguments, dict):
+        raise PivoiceError(f"{text!r} is JSON, but no object; write its arguments as '{{\"name\": value}}'")
+    return arguments
 
 
 def _value_of(text: str) -> object:

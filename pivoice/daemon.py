@@ -12,29 +12,26 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import date
-from operator import attrgetter
 
 from pivoice import __version__, journal, service
 from pivoice.agent.session import Session
-from pivoice.agent.settings import MUTABLE
 from pivoice.announcements import Announcements
 from pivoice.appearance import Appearance
 from pivoice.audio.capture import Ears
 from pivoice.audio.playback import Mouth
 from pivoice.clock import Clock, SystemClock
 from pivoice.commands import ARGUMENTS, commands_for, readings
-from pivoice.config import Config, changed
+from pivoice.config import Config
 from pivoice.control import Command, Control
+from pivoice.controls import Controls
 from pivoice.equipment import Equipment
 from pivoice.fitting import deadlines, open_listening
 from pivoice.lasting import Lasting
-from pivoice.panel.panel import NoPanel, Panel, open_panel
+from pivoice.panel.panel import Edge, NoPanel, Panel, open_panel
 from pivoice.records import Record
 from pivoice.ringing import Ringing
 from pivoice.sound import Sound
-from pivoice.tool_runs import ToolRuns
-from pivoice.tools.builtin import end_conversation_tool, get_time_tool
-from pivoice.tools.registry import Registry
+from pivoice.toolbox import Deeds, Toolbox
 from pivoice.turn import actions, events
 from pivoice.turn.machine import State, Turn
 
@@ -81,13 +78,20 @@ class Daemon:
         )
         self.echo, self.uplink = self.sound.echo, self.sound.uplink
         self.turn = Turn(deadlines(config), half_duplex=self.echo.mode == "half_duplex")
-        self.tools = Registry(
-            [get_time_tool(), end_conversation_tool(self._say_goodbye)], timeout_s=config.tools.timeout_s
+        self.controls = Controls(
+            config,
+            self.sound,
+            self.turn,
+            clock=self._clock,
+            post=self.post,
+            run_tool=lambda name, arguments: self.toolbox.run_by_hand(name, arguments),
+            record=equipment.record("volume.json"),
         )
+        self.toolbox = Toolbox(config, equipment, self._deeds(), key=key)
         self.session = Session(
             config=config.agent,
             key=key,
-            tools=self.tools.definitions,
+            tools=self.toolbox.registry.offered,
             uplink=self.uplink,
             post=self.post,
             report=self.report,
@@ -97,6 +101,7 @@ class Daemon:
             ledger=equipment.ledger,
             memory=self.lasting.memory,
         )
+        self.toolbox.registry.on_change = lambda: self.session.offer(self.toolbox.registry.offered)
         everything = {**commands_for(self), **(commands or {})}
         self.control = Control(config.control.socket, everything, arguments=ARGUMENTS)
         self.control.on_watchers = self.sound.watched
@@ -108,15 +113,16 @@ class Daemon:
         self._is_closing = False
         self._mute_kept = _mute_record(equipment)
         self._starts_muted = is_muted or bool((self._mute_kept.read() or {}).get(_MUTED))
-        self._ringing = Ringing(self.post, limit_s=60 * config.tools.ring_minutes, over=lambda: None)
+        self._ringing = Ringing(self.post, limit_s=60 * config.tools.ring_minutes, over=self.toolbox.silenced)
         self._stopping = asyncio.Event()
         self._rest = asyncio.Event()  # nobody has had the floor since it was cleared
         self._failure: BaseException | None = None
-        self.panel: Panel = NoPanel(config.panel, post=self.post, on_long_press=self._toggle_mute)
+        self.panel: Panel = NoPanel(
+            config.panel, clock=self._clock, take=self._moved, levels=self.sound.levels
+        )
         self._watchdog: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._armed_serial = -1
-        self._tool_runs = ToolRuns(self.tools, self.post)
         self._shown: tuple[object, ...] = ()
         self.next_settings = ""
         """What is known of settings that are still to come."""
@@ -159,13 +165,18 @@ class Daemon:
 
     async def _open(self) -> None:
         await self.control.start()
-        self.panel = open_panel(self.config.panel, post=self.post, on_long_press=self._toggle_mute)
+        self.panel = open_panel(
+            self.config.panel, clock=self._clock, take=self._moved, levels=self.sound.levels
+        )
         self._watchdog = asyncio.create_task(self.sound.watch().run(), name="watchdog")
         self._watchdog.add_done_callback(self._watchdog_ended)
         self.session.start()
         if self._starts_muted:
             self.post(events.MuteChanged(on=True))
+        if self.panel.is_switched is not None:
+            self.post(events.MuteSwitched(self.panel.is_switched))
         self.sound.start()
+        self.toolbox.start()
         self._show()
         service.notify_ready()
         logger.info("pivoice %s: wake %s", __version__, self.ears.listens_for)
@@ -177,14 +188,16 @@ class Daemon:
         self._is_closing = True
         try:
             self.sound.stop()
-            self._tool_runs.cancel()
             if self._watchdog:
                 self._watchdog.cancel()
+            self.controls.close()
             self._ringing.close()
             if self._deadline:
                 self._deadline.cancel()
         finally:
-            await asyncio.gather(self._end_session(), self.sound.closed(within_s=STOP_S))
+            await asyncio.gather(
+                self._end_session(), self.toolbox.close(), self.sound.closed(within_s=STOP_S)
+            )
         for told in self.chronicle.close(readings(self)):
             self.control.publish(told)
         await self.control.close()
@@ -291,10 +304,14 @@ class Daemon:
         if isinstance(event, events.TimerRang):
             self._ringing.rang()
         self._ringing.follow(self.turn.ringing)
+        self.controls.volume.ringing(self.turn.ringing)
+        self.controls.note(event)
         if isinstance(event, events.MuteChanged):
             self._mute_kept.write({_MUTED: self.turn.mute_asked})
         if self.is_at_rest:
             self._rest.set()
+            if isinstance(event, events.StopAsked | events.ButtonPressed) and before is not State.IDLE:
+                self.toolbox.runs.end()  # who hangs up wants no outcome told, either
         if self.turn.state is not before:
             logger.debug("= %s -> %s (%s)", before.value, self.turn.state.value, type(event).__name__)
         self._announcements.tell(event)
@@ -309,6 +326,7 @@ class Daemon:
                 self.mouth.chime(name)
             case actions.Connect(session):
                 self._announcements.connecting()
+                self.toolbox.wanted()
                 self.session.open(session)
             case actions.End():
                 self.session.end()
@@ -320,9 +338,9 @@ class Daemon:
             case actions.OpenUplink(position, preroll):
                 self.ears.open_uplink(position, preroll)
             case actions.RunTool():
-                self._tool_runs.start(action)
+                self.toolbox.runs.start(action)
             case actions.CancelTools():
-                self._tool_runs.cancel()
+                self.toolbox.runs.cancel()
                 self.session.cancel_tools()
             case actions.SendToolResult(call_id, result, is_error):
                 self.session.send_tool_result(call_id, result, is_error)
@@ -344,8 +362,15 @@ class Daemon:
             passed = events.DeadlinePassed(self._armed_serial)
             self._deadline = self._loop.call_later(self.turn.deadline_s, self.post, passed)
 
-    def _say_goodbye(self) -> None:
-        self.post(events.GoodbyeAsked(self.turn.session))
+    def _deeds(self) -> Deeds:
+        return Deeds(
+            post=self.post,
+            session=lambda: self.turn.session,
+            set_volume=self.controls.set_volume,
+            volume=lambda: self.controls.volume.level,
+            chime=lambda name: self.mouth.chime(name),
+            is_waiting=lambda: self.turn.state is State.THINKING,
+        )
 
     # --- what is seen ---
 
@@ -356,34 +381,14 @@ class Daemon:
         if now == self._shown:
             return
         self._shown = now
+        self.sound.lit(not self.is_at_rest)
         self.panel.show(seen.light)
         service.notify_status(seen.sentence())
         self._observe("state", {**seen.outline(), "cause": cause})
 
-    # --- control ---
-
-    def change(self, setting: str, value: object) -> None:
-        """Give a setting of `agent.settings.MUTABLE` another value: in the open session, and in later ones.
-
-        Raises:
-            ConfigError: it cannot have that value.
-        """
-        self.config = changed(self.config, setting, value)
-        self.session.change(self.config.agent, [setting.removeprefix("agent.")])
-
-    def adopt(self, config: Config) -> list[str]:
-        """Take from `config` what an open session can change; return the names of what differed."""
-        value = {name: attrgetter(name) for name in sorted(MUTABLE)}
-        names = [name for name, of in value.items() if of(self.config.agent) != of(config.agent)]
-        for name in names:
-            self.config = changed(self.config, f"agent.{name}", value[name](config.agent))
-        if names:
-            self.session.change(self.config.agent, names)
-        return [f"agent.{name}" for name in names]
-
-    def _toggle_mute(self) -> None:
-        """A long press, in the panel's own thread."""
-        self._hop(lambda: self.post(events.MuteChanged(not self.turn.muted)))
+    def _moved(self, edge: Edge) -> None:
+        """A button or the switch, told by any thread."""
+        self._hop(self.controls.hands.take, edge)
 
 
 def _mute_record(equipment: Equipment) -> Record[dict[str, bool]]:

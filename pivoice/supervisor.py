@@ -28,6 +28,7 @@ from pivoice.daemon import Daemon
 from pivoice.equipment import Equipment, open_equipment
 from pivoice.errors import ConfigError, Fault, PivoiceError
 from pivoice.lasting import Lasting
+from pivoice.live_settings import adopt
 from pivoice.watchdog import LoopWatch
 
 logger = logging.getLogger(__name__)
@@ -157,7 +158,7 @@ class Supervisor:
         if self.daemon.is_at_rest:
             self._begin_next()
             return answer
-        adopted = self.daemon.adopt(start.config)
+        adopted = adopt(self.daemon, start.config)
         self.daemon.next_settings = "they hold once the conversation is over"
         if self._waiting is None or self._waiting.done():
             self._waiting = asyncio.create_task(self._begin_once_at_rest(), name="reload")
