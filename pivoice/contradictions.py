@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pivoice.contradictions_panel import panel_contradictions
+from pivoice.contradictions_tools import tool_contradictions
 from pivoice.errors import Fault
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def contradictions(config: Config) -> Iterator[Fault]:
     yield from _agent_contradictions(config.agent)
     yield from _wake_contradictions(config.wake)
     yield from panel_contradictions(config.panel)
+    yield from tool_contradictions(config.tools)
 
 
 def _addresses(agent: AgentConfig) -> Iterator[Fault]:

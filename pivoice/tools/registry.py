@@ -23,7 +23,7 @@ from pivoice.tools.answers import MAX_ANSWER_CHARS, Answer
 from pivoice.tools.offers import Offer, choose
 from pivoice.tools.schemas import Rules, SchemaError, usable
 
-__all__ = ["MAX_ANSWER_CHARS", "Answer", "Registry", "Run", "ToolDefinition"]
+__all__ = ["MAX_ANSWER_CHARS", "Answer", "RefusedError", "Registry", "Run", "ToolDefinition"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,10 @@ class ToolDefinition:
     """Seconds it may take; None: as all."""
     most_chars: int = MAX_ANSWER_CHARS
     """Characters of its answer that the agent gets; the rest is cut, and said so."""
+
+
+class RefusedError(ToolError):
+    """The arguments cannot be used; says how they are wrong. Nothing was run."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,7 @@ class Registry:
         match work.exception():
             case None:
                 return "done", Answer(answers.as_json(self._secrets.scrub(work.result()), tool.most_chars))
-            case _RefusedError() as error:
+            case RefusedError() as error:
                 fault = (
                     f"{tool.name} was not run: {error}. Ask the user if you do not know it, and call again."
                 )
@@ -194,7 +198,7 @@ class Registry:
             if not rules.hold_at_once(arguments) and (
                 fault := await asyncio.to_thread(rules.find_fault, arguments)
             ):
-                raise _RefusedError(fault)
+                raise RefusedError(fault)
         try:
             return answers.as_text(await tool.run(arguments))
         except SystemExit as error:  # would end the loop, and us
@@ -228,7 +232,3 @@ def _checked(tool: ToolDefinition) -> ToolDefinition:
 
 def _line(name: str, source: str, description: str, *, why: str) -> dict[str, object]:
     return {"name": name, "source": source, "description": description, "offered": not why, "why": why}
-
-
-class _RefusedError(Exception):
-    """The arguments are wrong; says how."""

@@ -138,7 +138,10 @@ class Rules:
         if size > MAX_ARGUMENT_CHARS:
             return f"its arguments are too long: {size} characters of JSON, {MAX_ARGUMENT_CHARS} at most"
         if self._dialect is None:
-            check(self._schema)
+            try:
+                check(self._schema)
+            except SchemaError as error:
+                return f"its schema cannot be used ({error})"
             self._dialect = _dialect()(self._schema)
         fault = best_match(self._dialect.iter_errors(dict(arguments)))
         return _said(fault) if fault else ""
@@ -183,7 +186,7 @@ def _said(fault: Any) -> str:
         most = f"of at most {MOST_MATCHED_CHARS} characters"
         return f"{name} must be text {most} of the form {form}, not {_quoted(value)}"
     bound = _clipped(json.dumps(allowed, ensure_ascii=False), _MAX_ALLOWED_CHARS)
-    return f"{name} is not allowed: {_quoted(value)} breaks the rule {rule}: {bound}"
+    return f"{name} is not allowed, {_quoted(value)}: {_clipped(fault.message, 120)} ({rule}: {bound})"
 
 
 def _spelled_path(path: list[Any]) -> str:
