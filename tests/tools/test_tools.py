@@ -6,14 +6,13 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
-from datetime import datetime
 
 import pytest
 
 from pivoice.config import ToolsConfig
 from pivoice.errors import ToolError
 from pivoice.simulation import run_jumping
-from pivoice.tools.builtin import describe_time, end_conversation_tool, get_time_tool
+from pivoice.tools.builtin import end_conversation_tool, get_time_tool
 from pivoice.tools.registry import MAX_ANSWER_CHARS, Answer, Registry, Run, ToolDefinition
 
 SCHEMA: dict[str, object] = {
@@ -187,30 +186,6 @@ def test_a_tool_that_fails_tells_the_agent(error: Exception, said: str):
 
     assert told.is_error
     assert said in told.text
-
-
-def test_the_time_is_told_as_it_is_spoken():
-    afternoon = datetime(2026, 5, 1, 16, 7)
-
-    assert describe_time(afternoon)["time"] == "4:07 in the afternoon"
-    assert describe_time(afternoon)["date"] == "Friday, 1 May 2026"
-    assert describe_time(datetime(2026, 5, 1, 0, 0))["time"] == "12 o'clock in the morning"
-
-
-def test_get_time_needs_no_arguments():
-    registry = registry_with(get_time_tool(lambda: datetime(2026, 5, 1, 9, 30)))
-
-    assert json.loads(answer(registry, "get_time", {}).text)["time"] == "9:30 in the morning"
-
-
-def test_ending_the_conversation_tells_the_device():
-    told: list[str] = []
-    registry = registry_with(end_conversation_tool(lambda: told.append("goodbye")))
-
-    given = answer(registry, "end_conversation", {})
-
-    assert told == ["goodbye"]
-    assert not given.is_error
 
 
 def test_definitions_are_what_the_agent_is_told():
