@@ -29,6 +29,7 @@ from pivoice.checks import (
     software,
     sound,
     talk,
+    tools,
     unit,
 )
 from pivoice.checks.patient import Patient
@@ -80,6 +81,7 @@ CHECKS = (
     Check("echo", sound.echo, needs=("microphone", "speaker"), limit_s=_ECHO_S, is_loud=True),
     Check("GPIO", pins.gpio, needs=("panel.",)),
     Check("lights", lights.lights, needs=("panel.",)),
+    Check("tools", tools.tools, needs=("tools.",)),
     Check("key", key.key),
     Check("clock", network.clock),
     Check("DNS", network.names, needs=("agent.url", "agent.token_url"), is_outward=True),
@@ -87,6 +89,7 @@ CHECKS = (
     Check(
         "session", talk.session, needs=("agent.", "key", "TLS"), limit_s=10.0, is_outward=True, is_costly=True
     ),
+    Check("MCP", tools.servers, needs=("tools.",), is_outward=True),
     Check("Wi-Fi", board.wifi),
     Check("power", board.power),
     Check("memory", board.space),

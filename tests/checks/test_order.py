@@ -31,8 +31,8 @@ def test_the_order_is_from_the_file_to_the_far_end():
 
     assert names == [
         *("configuration", "system", "packages", "wake words", "daemon", "cards", "groups", "microphone"),
-        *("speaker", "echo mode", "echo", "GPIO", "lights", "key", "clock", "DNS", "TLS", "session"),
-        *("Wi-Fi", "power", "memory", "service"),
+        *("speaker", "echo mode", "echo", "GPIO", "lights", "tools", "key", "clock", "DNS", "TLS"),
+        *("session", "MCP", "Wi-Fi", "power", "memory", "service"),
     ]
 
 
