@@ -65,7 +65,8 @@ class Volume:
             audio.mixer,
             clock=clock,
             most=audio.max_volume,
-            chosen=audio.volume if kept.volume is None else kept.volume,
+            kept=kept.volume,
+            configured=audio.volume,
             factor=_softness,
             tell=soften,
         )
@@ -75,7 +76,7 @@ class Volume:
             audio.capture_mixer,
             clock=clock,
             most=FULL,
-            chosen=kept.gain,
+            kept=kept.gain,
             plain=GAIN_PLAIN,
             factor=_gain,
             tell=amplify,
@@ -121,9 +122,9 @@ class Volume:
 
     async def look(self) -> None:
         """See what others did with the controls; 2 s at most, and mostly a few ms."""
-        before = self.level, self.gain
+        before = self._speaker.kept, self._microphone.kept
         await asyncio.gather(self._speaker.look(), self._microphone.look())
-        if (self.level, self.gain) != before:
+        if (self._speaker.kept, self._microphone.kept) != before:
             self._write_soon()
 
     def status(self) -> dict[str, object]:
@@ -158,7 +159,7 @@ class Volume:
         if self._writing is not None:
             self._writing.cancel()
             self._writing = None
-        self._record.write(Kept(volume=self._speaker.chosen, gain=self._microphone.chosen))
+        self._record.write(Kept(volume=self._speaker.kept, gain=self._microphone.kept))
 
     def _now_s(self) -> float:
         return asyncio.get_running_loop().time()

@@ -41,7 +41,7 @@ _Visited = _Found | DeviceError | None
 
 
 class SideOfCard:
-    """See the module. `level` is what people see, `chosen` what somebody wanted (None: nobody did)."""
+    """See the module. `level` is what people see, `kept` what outlives us: None, where nobody changed it."""
 
     least = 0
     """No softer than that for now; what is chosen stays."""
@@ -54,15 +54,18 @@ class SideOfCard:
         *,
         clock: Clock,
         most: int,
-        chosen: int | None,
+        kept: int | None,
+        configured: int | None = None,
         factor: Callable[[int, int | None], float],
         tell: Callable[[float], None],
         plain: int = FULL,
     ) -> None:
         """`factor`: what the samples need for a level, given the one that a control, out of reach, is at.
         `plain`: the level that leaves the samples alone."""
-        self.chosen = None if chosen is None else max(0, min(most, chosen))
-        self.level = min(most, plain) if self.chosen is None else self.chosen
+        chosen = configured if kept is None else kept
+        self.kept = None if kept is None else max(0, min(most, kept))
+        self.level = max(0, min(most, plain if chosen is None else chosen))
+        self._is_chosen = chosen is not None  # else the control may be anywhere
         self.by = "software"
         self._side = side
         self._pcm = pcm
@@ -84,13 +87,14 @@ class SideOfCard:
 
     def choose(self, level: int) -> None:
         """Somebody wants it so; begins at once, `settled` waits for it."""
-        self.chosen = self.level = max(0, min(self._most, level))
+        self._is_chosen = True
+        self.kept = self.level = max(0, min(self._most, level))
         self.place()
 
     def found(self, card_no: int | None) -> None:
         """The card is there (again), in whatever state."""
         self._card_no, self._left = card_no, None
-        if self._side == "playback" and self.chosen is not None:
+        if self._side == "playback" and self._is_chosen:
             self._tell(self._factor(self._effective, None))  # not for a moment too loud
         self.place()
 
@@ -133,7 +137,7 @@ class SideOfCard:
     async def _do(self) -> None:
         while self._is_wanted:
             moves, self._is_wanted, self._is_moving = self._is_moving, False, False
-            may_move = self.chosen is not None or self.least > 0 or self._is_raised
+            may_move = self._is_chosen or self.least > 0 or self._is_raised
             is_unknown = self._left is None  # a look must not take for wanted what it finds
             level = self._effective if may_move and (moves or is_unknown) else None
             try:
@@ -195,7 +199,7 @@ class SideOfCard:
         if is_look:  # another hand moved it, or nobody ever asked us to
             level = found.scale.level_of(found.value) if found.placed is None else found.placed
             self.level = min(level, self._most)
-            self.chosen = None if self.chosen is None else self.level
+            self.kept = self.level if self._is_chosen else None
         self._left = found
         self._is_raised = not is_look and found.placed is not None and found.placed > self.level
         self._tell(1.0 if found.placed is None else found.scale.rest(found.placed, found.value))

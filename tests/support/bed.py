@@ -45,7 +45,7 @@ Fault = Literal[
 ]
 """What may be wrong with a card; scripts/bed/pcm_pivoice.c says what each does."""
 
-SOURCE = Path(__file__).resolve().parents[2] / "scripts" / "bed" / "pcm_pivoice.c"
+SOURCES = Path(__file__).resolve().parents[2] / "scripts" / "bed"
 LEAD_S = 0.1
 """How far ahead `say` places sound by default: more than a period, so that no part of it comes too late."""
 POLL_S = 0.005
@@ -318,23 +318,24 @@ class Bed:
                 path.unlink(missing_ok=True)
 
 
-def build_plugin() -> Path:
-    """Return the shared object made from pcm_pivoice.c, compiled if this environment has none of it."""
-    name = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
-    target = Path(sys.prefix) / "lib" / "pivoice-bed" / f"libasound_module_pcm_pivoice-{name}.so"
+def build_plugin(kind: Literal["pcm", "ctl"] = "pcm") -> Path:
+    """Return the shared object made from {kind}_pivoice.c, compiled if this environment has none of it."""
+    source = SOURCES / f"{kind}_pivoice.c"
+    name = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    target = Path(sys.prefix) / "lib" / "pivoice-bed" / f"libasound_module_{kind}_pivoice-{name}.so"
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         made = Path(scratch) / "plugin.so"
-        command = ["gcc", "-O2", "-Wall", "-shared", "-fPIC", "-o", str(made), str(SOURCE), "-lasound"]
+        command = ["gcc", "-O2", "-Wall", "-shared", "-fPIC", "-o", str(made), str(source), "-lasound"]
         try:
             subprocess.run(command, check=True, capture_output=True, text=True)
         except FileNotFoundError:
             raise RuntimeError("the test bed needs gcc; run ./scripts/setup test") from None
         except subprocess.CalledProcessError as error:
             raise RuntimeError(
-                f"cannot compile {SOURCE.name}; is libasound2-dev there?\n{error.stderr}"
+                f"cannot compile {source.name}; is libasound2-dev there?\n{error.stderr}"
             ) from None
         made.replace(target)
     return target
