@@ -211,22 +211,22 @@ def _config(options: argparse.Namespace) -> int:
     path = config.find_path(options.config)
     settings = config.load(path)
     if options.check:
-        _try_wake_words(settings, path)
+        _try_what_is_named(settings, path)
         print(f"{path}: " + ("right" if Path(path).exists() else "not there; every setting has its default"))
     else:
         print(json.dumps(config.shown(settings), indent=2))
     return 0
 
 
-def _try_wake_words(settings: Config, path: str) -> None:
-    """Load what `settings` would listen with: what is wrong with a file shows nowhere else."""
+def _try_what_is_named(settings: Config, path: str) -> None:
+    """Load what `settings` name, and only opening can check: wake models, sounds, tools."""
     from pivoice import service
 
     service.limit_threads()  # before numpy comes in
-    from pivoice.wake.detector import open_detector
+    from pivoice.equipment import open_equipment
 
     try:
-        open_detector(settings.wake)
+        open_equipment(settings, os.environ)
     except ConfigError as error:
         error.path = error.path or path
         raise

@@ -5,17 +5,23 @@ Any thread but the event loop's: models are loaded, files are read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from pivoice.agent.ledger import ledger_path
 from pivoice.audio.earcons import Earcons
 from pivoice.audio.wake_ear import Listening
 from pivoice.config import Config, state_path
+from pivoice.errors import ConfigError, Fault
 from pivoice.fitting import open_listening
+from pivoice.tools.commands import open_commands
+from pivoice.tools.packages import open_packages
 from pivoice.tools.registry import ToolDefinition
 from pivoice.wake.detector import Detector
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,13 +52,22 @@ def open_equipment(
     """Return it, ready; `detectors` as in `open_listening`.
 
     Raises:
-        ConfigError: a wake model, a sound or a tool that `config` names cannot be used.
+        ConfigError: with every wake model, sound and tool that `config` names and cannot be used.
     """
     records = state_path("", environ)
-    return Equipment(
-        listening=open_listening(config, environ, detectors=detectors),
-        earcons=Earcons(config.audio.earcons),
-        tools=(),
-        ledger=ledger_path(config.agent, environ),
-        records=records,
-    )
+    faults: list[Fault] = []
+    listening = _tried(lambda: open_listening(config, environ, detectors=detectors), faults)
+    earcons = _tried(lambda: Earcons(config.audio.earcons), faults)
+    commands = _tried(lambda: open_commands(config.tools, environ, records), faults)
+    if listening is None or earcons is None or commands is None:
+        raise ConfigError(faults)
+    tools = (*commands, *open_packages())
+    return Equipment(listening, earcons, tools, ledger=ledger_path(config.agent, environ), records=records)
+
+
+def _tried(opened: Callable[[], T], faults: list[Fault]) -> T | None:
+    try:
+        return opened()
+    except ConfigError as error:
+        faults += error.faults
+        return None

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pivoice.config import Config
@@ -132,7 +133,7 @@ class Toolbox:
         from pivoice.tools.mcp import McpServers
 
         return McpServers(
-            config.tools, environ=os.environ, state_dir=equipment.records, put=self.registry.put
+            config.tools, environ=os.environ, state_dir=equipment.records or Path("/"), put=self.registry.put
         )
 
     def _ring(self, names: str) -> None:
