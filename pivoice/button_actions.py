@@ -9,11 +9,30 @@ import difflib
 import json
 import re
 from dataclasses import dataclass, field
+from typing import Protocol
 
 ACTIONS = ("wake_or_stop", "mute", "hush", "stop", "volume_up", "volume_down", "push_to_talk")
 """Those that are no tool."""
+SLOTS = ("press", "double", "hold")
+"""The settings of a button that hold one."""
 
 _TOOL = re.compile(r"tool:\s*(?P<name>[A-Za-z0-9_.-]{1,128})(?P<arguments>\s.*)?", re.DOTALL)
+
+
+class Mapped(Protocol):
+    """A button, as it is configured."""
+
+    @property
+    def press(self) -> str: ...
+    @property
+    def double(self) -> str: ...
+    @property
+    def hold(self) -> str: ...
+
+
+def does_anything(button: Mapped) -> bool:
+    """Whether anything comes of it; one that is for nothing leaves its pin alone."""
+    return bool(button.press or button.double or button.hold)
 
 
 @dataclass(frozen=True)

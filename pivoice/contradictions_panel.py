@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pivoice.button_actions import act_of
+from pivoice.button_actions import SLOTS, act_of, does_anything
 from pivoice.errors import Fault
 
 if TYPE_CHECKING:
-    from pivoice.config import ButtonConfig, PanelConfig
+    from pivoice.config import PanelConfig
 
 SPI_LIGHTS = ("apa102", "ws2812", "sk6812", "respeaker_2mic", "respeaker_4mic")
 """Lights on an SPI bus; all others are on pins."""
@@ -26,7 +26,6 @@ _SPI_PINS = {  # by bus: data, clock, and the chip select of each device; the ot
 }
 _SPIDEV = re.compile(r".*spidev(\d{1,3})\.(\d{1,3})")
 _PULLED_UP = (2, 3)  # 1.8 kOhm to 3.3 V on every board, for I2C
-_SLOTS = ("press", "double", "hold")
 
 
 def panel_contradictions(panel: PanelConfig) -> Iterator[Fault]:
@@ -42,11 +41,6 @@ def panel_contradictions(panel: PanelConfig) -> Iterator[Fault]:
 def lines_taken(panel: PanelConfig) -> list[tuple[int, str]]:
     """Return the GPIO lines that `panel` takes, each with what it is for: "panel.led_pin"."""
     return [*_button_pins(panel), *_light_pins(panel)]
-
-
-def does_anything(button: ButtonConfig) -> bool:
-    """Whether anything comes of moving it; one that is for nothing leaves its pin alone."""
-    return any(getattr(button, slot) for slot in _SLOTS)
 
 
 def _button_pins(panel: PanelConfig) -> Iterator[tuple[int, str]]:
@@ -93,7 +87,7 @@ def _spi_pins(device: str) -> dict[int, str]:
 def _actions(panel: PanelConfig) -> Iterator[Fault]:
     for number, button in enumerate(panel.button, 1):
         key = f"panel.button[{number}]"
-        for slot in _SLOTS:
+        for slot in SLOTS:
             try:
                 act_of(getattr(button, slot))
             except ValueError as error:

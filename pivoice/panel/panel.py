@@ -1,37 +1,34 @@
-"""Button and light: the interface, the table of what implements it, and what happens without the hardware.
+"""Buttons and lights: the interface, the table of what implements it, and what happens without the hardware.
 
-A device without its button and light still listens and talks, so a panel that cannot be opened is a
-warning, once, and never the end of the daemon.
+A device without its buttons and lights still listens and talks, so whatever cannot be opened is a warning,
+once, and never the end of the daemon. Buttons and lights are opened each by themselves.
 """
 
 from __future__ import annotations
 
 import importlib
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
 
+from pivoice.clock import Clock
 from pivoice.config import PanelConfig
-from pivoice.errors import DeviceError
 from pivoice.panel.patterns import Pattern
-from pivoice.turn.events import Event
 
-logger = logging.getLogger(__name__)
-
-Post = Callable[[Event], None]
+MUTE_SWITCH = -1
+"""What stands for the mute switch where a button has its index."""
 
 PANELS = {
-    "gpio": "pivoice.panel.gpio:GpioPanel",
+    "gpio": "pivoice.panel.header:HeaderPanel",
     "simulated": "pivoice.panel.simulated:SimulatedPanel",
     "none": "pivoice.panel.panel:NoPanel",
 }
-"""Each is called with the configuration, `post` and `on_long_press`; it may raise DeviceError."""
+"""Each is called as `open_panel` is."""
 
 
 @dataclass(frozen=True)
 class Edge:
-    """A button or the mute switch has moved, and its contact is still."""
+    """A button or the mute switch has moved."""
 
     button: int
     """Index in `PanelConfig.buttons`; `MUTE_SWITCH` is the mute switch."""
@@ -41,24 +38,34 @@ class Edge:
     """On the clock's `monotonic`, which is the event loop's."""
 
 
-MUTE_SWITCH = -1
+Take = Callable[[Edge], None]
+Levels = Callable[[], tuple[float, float]]
 
 
 class Panel(Protocol):
-    """The owner's hand and eye. A short press is posted as `ButtonPressed`."""
+    """The owner's hand and eye."""
+
+    @property
+    def is_switched(self) -> bool | None:
+        """Whether the mute switch muted when the panel was opened; None: there is none.
+
+        What it does later is told by edges. One that cannot be read mutes.
+        """
 
     def show(self, pattern: Pattern) -> None:
         """Show `pattern` from now on. Returns at once; the event loop's thread only. Never raises."""
 
     def close(self) -> None:
-        """Let go of button and light, dark. Safe to call twice; nothing is posted afterwards."""
+        """Let go of buttons and lights, dark. Safe to call twice; no edge is told afterwards."""
 
 
 class NoPanel:
-    """Neither button nor light."""
+    """Neither buttons nor lights."""
 
-    def __init__(self, config: PanelConfig, *, post: Post, on_long_press: Callable[[], None]) -> None:
-        del config, post, on_long_press
+    is_switched: bool | None = None
+
+    def __init__(self, config: PanelConfig, *, clock: Clock, take: Take, levels: Levels) -> None:
+        del config, clock, take, levels
 
     def show(self, pattern: Pattern) -> None:
         del pattern
@@ -67,16 +74,12 @@ class NoPanel:
         pass
 
 
-def open_panel(config: PanelConfig, *, post: Post, on_long_press: Callable[[], None]) -> Panel:
-    """Return the panel that `config` asks for; one that does nothing when it cannot be had.
+def open_panel(config: PanelConfig, *, clock: Clock, take: Take, levels: Levels) -> Panel:
+    """Return the panel that `config` asks for, as far as it can be had.
 
-    `post` (short press, on release) and `on_long_press` (once held for `long_press_s`) are called from
-    the panel's own threads.
+    `take` is told of every edge, from any thread. `levels` tells the loudness of microphone and speaker, rms
+    dBFS, to lights that follow it, from a thread of theirs.
     """
     module, _, name = PANELS[config.driver].partition(":")
     driver = getattr(importlib.import_module(module), name)
-    try:
-        return cast(Panel, driver(config, post=post, on_long_press=on_long_press))
-    except DeviceError as error:
-        logger.warning("panel: %s; going on without button and light", error)
-        return NoPanel(config, post=post, on_long_press=on_long_press)
+    return cast(Panel, driver(config, clock=clock, take=take, levels=levels))

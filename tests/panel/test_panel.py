@@ -10,17 +10,23 @@ from pathlib import Path
 
 import pytest
 
+from pivoice.clock import SystemClock
 from pivoice.config import PanelConfig
-from pivoice.panel.panel import NoPanel, open_panel
+from pivoice.panel.panel import NoPanel, Panel, open_panel
 from pivoice.panel.patterns import PATTERNS
 from pivoice.panel.simulated import SimulatedPanel
 
 OPEN = (
     "import logging; logging.basicConfig(format='%(levelname)s %(message)s');"
+    "from pivoice.clock import SystemClock;"
     "from pivoice.config import PanelConfig; from pivoice.panel.panel import open_panel;"
-    "panel = open_panel(PanelConfig(), post=print, on_long_press=print);"
+    "panel = open_panel(PanelConfig(light='none'), clock=SystemClock(), take=print, levels=print);"
     "print(type(panel).__name__); panel.close()"
 )
+
+
+def opened(config: PanelConfig) -> Panel:
+    return open_panel(config, clock=SystemClock(), take=print, levels=lambda: (-120.0, -120.0))
 
 
 def opened_elsewhere(before: str = "", **environment: str) -> tuple[str, str]:
@@ -38,7 +44,7 @@ def opened_elsewhere(before: str = "", **environment: str) -> tuple[str, str]:
 
 
 def test_driver_none_is_silent(caplog: pytest.LogCaptureFixture) -> None:
-    panel = open_panel(PanelConfig(driver="none"), post=print, on_long_press=print)
+    panel = opened(PanelConfig(driver="none"))
     panel.show(PATTERNS["listening"])
     panel.close()
 
@@ -47,30 +53,30 @@ def test_driver_none_is_silent(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_driver_simulated_needs_no_hardware() -> None:
-    panel = open_panel(PanelConfig(driver="simulated"), post=print, on_long_press=print)
+    panel = opened(PanelConfig(driver="simulated"))
 
     assert isinstance(panel, SimulatedPanel)
 
 
 def test_with_the_mock_pin_factory_the_real_panel_opens_on_any_machine() -> None:
-    assert opened_elsewhere(GPIOZERO_PIN_FACTORY="mock") == ("GpioPanel", "")
+    assert opened_elsewhere(GPIOZERO_PIN_FACTORY="mock") == ("HeaderPanel", "")
 
 
 @pytest.mark.skipif(Path("/dev/gpiochip0").exists(), reason="this machine has GPIO")
-def test_a_machine_without_gpio_gets_one_warning_and_no_panel() -> None:
+def test_a_machine_without_gpio_gets_one_warning_and_no_buttons() -> None:
     name, logged = opened_elsewhere()
 
-    assert name == "NoPanel"
+    assert name == "HeaderPanel"
     assert logged == (
         "WARNING panel: cannot open 'GPIO': this machine has no GPIO (/dev/gpiochip*); "
-        'set panel.driver = "none"; going on without button and light'
+        'set panel.driver = "none"; going on without buttons'
     )
 
 
 def test_a_missing_gpiozero_is_named_with_the_next_step() -> None:
     name, logged = opened_elsewhere("import sys; sys.modules['gpiozero'] = None")
 
-    assert name == "NoPanel"
+    assert name == "HeaderPanel"
     assert "gpiozero is not installed" in logged
     assert 'pip install gpiozero lgpio, or set panel.driver = "none"' in logged
     assert len(logged.splitlines()) == 1
@@ -79,7 +85,7 @@ def test_a_missing_gpiozero_is_named_with_the_next_step() -> None:
 def test_a_pin_factory_that_does_not_exist_is_named() -> None:
     name, logged = opened_elsewhere(GPIOZERO_PIN_FACTORY="magic")
 
-    assert name == "NoPanel"
+    assert name == "HeaderPanel"
     assert "'magic'" in logged
     assert len(logged.splitlines()) == 1
 
@@ -87,7 +93,7 @@ def test_a_pin_factory_that_does_not_exist_is_named() -> None:
 def test_the_fallback_warns_once(caplog: pytest.LogCaptureFixture) -> None:
     os.environ["GPIOZERO_PIN_FACTORY"] = "magic"
     try:
-        panel = open_panel(PanelConfig(), post=print, on_long_press=print)
+        panel = opened(PanelConfig(light="none"))
     finally:
         del os.environ["GPIOZERO_PIN_FACTORY"]
 

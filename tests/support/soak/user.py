@@ -216,9 +216,14 @@ class User:
 
     # --- switches ---
 
+    async def _hold(self) -> None:
+        self._panel.down()
+        await asyncio.sleep(1.0 + self._random.random())
+        self._panel.up()
+
     async def _mute(self) -> None:
         if self._random.random() < 0.5:
-            self._panel.hold()
+            await self._hold()
         else:
             await self._tell("mute")
         await asyncio.sleep(self._random.choice([0.1, 5.0, 300.0]))
