@@ -58,14 +58,11 @@ class Respeaker4Mic(Apa102):
     """The ring of twelve on the ReSpeaker 4-Mic Array, dark until its power is switched on by a pin."""
 
     def __init__(self, config: PanelConfig, *, open_spi: OpenSpi = LinuxSpi) -> None:
-        from pivoice.panel.gpio_lights import open_power
+        from pivoice.panel.gpio_lights import switch_on
 
-        path = config.spi_device
-        usual = PanelConfig().spi_device
         with contextlib.ExitStack() as opened:
-            power = open_power(_RESPEAKER_4MIC_POWER, "the power of the ReSpeaker 4-mic ring")
-            opened.callback(power.close)
-            self._open_bus(_RESPEAKER_4MIC_BUS if path == usual else path, 12, open_spi)
+            opened.callback(switch_on(_RESPEAKER_4MIC_POWER, "power of the ReSpeaker 4-mic HAT's lights"))
+            self._open_bus(_RESPEAKER_4MIC_BUS, 12, open_spi)
             opened.callback(self._bus.close)
             self._opened = opened.pop_all()
 

@@ -6,13 +6,14 @@ The light's thread only. Dimming is lgpio's own pulsing, in a hundred steps.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pivoice.config import PanelConfig
 from pivoice.errors import DeviceError
 from pivoice.panel.dimming import steps
-from pivoice.panel.gpio import errors, explained, open_factory
+from pivoice.panel.gpio import errors, explained, let_go, open_factory
 from pivoice.panel.lights import Moment
 from pivoice.panel.patterns import brightness, is_lit
 
@@ -36,7 +37,7 @@ class _Legs:
             self._legs = []
             for pin in pins:
                 leg = gpiozero.PWMLED(pin, active_high=not common_anode, pin_factory=factory)
-                opened.callback(leg.close)
+                opened.callback(let_go, leg)
                 self._legs.append(leg)
             self._opened = opened.pop_all()
 
@@ -46,8 +47,7 @@ class _Legs:
                 leg.value = (step + self._beyond) / _STEPS if 0 < step < _STEPS else step / _STEPS
 
     def close(self) -> None:
-        with contextlib.suppress(*errors()):
-            self._opened.close()
+        self._opened.close()
 
 
 class DimmedLed(_Legs):
@@ -88,13 +88,12 @@ class Lamp:
             self._output.value = frame[0]
 
     def close(self) -> None:
-        with contextlib.suppress(*errors()):
-            self._output.close()
+        let_go(self._output)
 
 
-def open_power(pin: int, name: str, factory: Any = None) -> Any:
-    """Drive `pin` high, which switches `name` on, until what is returned is closed."""
-    return _output(pin, f"{name} on GPIO {pin}", factory, is_on=True)
+def switch_on(pin: int, name: str, factory: Any = None) -> Callable[[], None]:
+    """Drive `pin` high, which switches `name` on; return what lets go of it."""
+    return functools.partial(let_go, _output(pin, f"{name} on GPIO {pin}", factory, is_on=True))
 
 
 def _output(pin: int | None, name: str, factory: Any, *, is_on: bool = False) -> Any:

@@ -18,7 +18,6 @@ import importlib
 import logging
 import math
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +27,7 @@ from pivoice.clock import Clock
 from pivoice.config import PanelConfig
 from pivoice.errors import DeviceError
 from pivoice.panel.dimming import Dimming
-from pivoice.panel.patterns import PATTERNS, Pattern, as_configured, followed, frame_s, picture
+from pivoice.panel.patterns import PATTERNS, Pattern, as_configured, followed, frame_s
 
 logger = logging.getLogger(__name__)
 
@@ -84,24 +83,6 @@ class Light(Protocol):
         """Let go of the hardware. Never raises."""
 
 
-class SimulatedLight:
-    """A ring in memory: keeps what it was shown, each frame one byte of brightness a pixel."""
-
-    def __init__(self, config: PanelConfig) -> None:
-        self.frames: deque[bytes] = deque(maxlen=1000)
-        self._pixels = config.pixels
-
-    def frame(self, moment: Moment) -> bytes:
-        shown = picture(moment.pattern, moment.elapsed_s, moment.level, self._pixels)
-        return bytes(round(255 * part * moment.brightness) for part in shown)
-
-    def write(self, frame: bytes) -> None:
-        self.frames.append(frame)
-
-    def close(self) -> None:
-        pass
-
-
 Opener = Callable[[PanelConfig], Light]
 
 
@@ -118,16 +99,14 @@ class Lights:
         devices: Mapping[str, Opener] | None = None,
     ) -> None:
         """`levels` tells the loudness of microphone and speaker, rms dBFS, while a pattern follows it; `now`
-        what a clock on the wall shows. `devices`: what opens each light; None: what panel.driver says."""
+        what a clock on the wall shows. `devices`: what opens each light, by name; None: `DRIVERS`."""
         self._clock = clock
         self._levels = levels
         self._now = now
         self._dimming = Dimming(config)
         self._patterns = as_configured(config.colours, config.idle)
-        openers = _openers(config) if devices is None else devices
-        self._sockets = [
-            _Socket(name, config, openers[name]) for name in config.lights if config.driver != "none"
-        ]
+        openers = {name: _Driver(name) for name in DRIVERS} if devices is None else devices
+        self._sockets = [_Socket(name, config, openers[name]) for name in config.lights]
         self._shown: tuple[Pattern, float] = (self._patterns["idle"], clock.monotonic())
         self._level, self._levelled_s = 0.0, 0.0
         self._news = threading.Event()
@@ -238,8 +217,10 @@ class _Socket:
 
     def close(self) -> None:
         if self._light is not None:
-            with contextlib.suppress(DeviceError):
-                self._light.write(self._light.frame(_DARK))
+            dark = self._light.frame(_DARK)
+            if dark != self._written:
+                with contextlib.suppress(DeviceError):
+                    self._light.write(dark)
             self._light.close()
         self._light = None
 
@@ -260,18 +241,12 @@ class _Socket:
         return wait_s
 
 
-def _openers(config: PanelConfig) -> Mapping[str, Opener]:
-    if config.driver == "simulated":
-        return dict.fromkeys(config.lights, SimulatedLight)
-    return {name: _Named(DRIVERS[name]) for name in config.lights}
-
-
 @dataclass(frozen=True)
-class _Named:
-    """A driver of the table, imported when it is needed: by the light's thread, not by the daemon's start."""
+class _Driver:
+    """One of the table, imported when it is needed: by the light's thread, not at the daemon's start."""
 
-    place: str
+    name: str
 
     def __call__(self, config: PanelConfig) -> Light:
-        module, _, name = self.place.partition(":")
+        module, _, name = DRIVERS[self.name].partition(":")
         return cast(Light, getattr(importlib.import_module(module), name)(config))

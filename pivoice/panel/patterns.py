@@ -242,7 +242,7 @@ def frame_s(pattern: Pattern, elapsed_s: float) -> float:
         into_s = (elapsed_s + _HAIR_S) % pattern.period_s
         begins = [nth * (_FLASH_S + _GAP_S) for nth in range(pattern.flashes)]
         edges = [*(edge for begin in begins for edge in (begin, begin + _FLASH_S)), pattern.period_s]
-        return next(edge - into_s for edge in edges if edge > into_s)
+        return next(edge - into_s for edge in edges if edge > into_s) + _HAIR_S
     if pattern.follows or pattern.shape == "comet":
         return _FRAME_S
     return min(_SLOWEST_FRAME_S, max(_FRAME_S, pattern.period_s / 48))

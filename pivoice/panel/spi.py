@@ -69,10 +69,11 @@ class LinuxSpi:
 class SimulatedSpi:
     """A bus in memory. `wave` is the data line as an oscilloscope would show it."""
 
-    def __init__(self, path: str = "/dev/spidev0.0", rate_hz: int = 1_000_000, *, core_hz: int = 250_000_000):
+    def __init__(
+        self, path: str = "/dev/spidev0.0", rate_hz: int = 1_000_000, *, core_hz: int = 250_000_000
+    ) -> None:
         """`core_hz`: what the hardware divides its clock from."""
         self.path = path
-        self.asked_hz = rate_hz
         self.rate_hz = divided(core_hz, rate_hz)
         self.most_bytes = _USUAL_BYTES
         self.frames: list[bytes] = []
@@ -81,6 +82,8 @@ class SimulatedSpi:
         self.is_closed = False
         self.idles_high = False
         """Whether the data line is high while nobody writes."""
+        self.pauses = False
+        """Whether the clock stands still for one beat after each byte, as it does without DMA."""
 
     def write(self, frame: bytes) -> None:
         assert not self.is_closed, "written to after it was closed"
@@ -94,14 +97,13 @@ class SimulatedSpi:
     @property
     def wave(self) -> list[tuple[int, float]]:
         """The data line while the last frame was written: its level, and for how many seconds, in turns."""
-        levels = [level for byte in self.frames[-1] for level in map(int, f"{byte:08b}")]
         wave: list[tuple[int, float]] = [(int(self.idles_high), 1.0)]
-        for level in levels:
-            before, lasted_s = wave[-1]
-            if level == before:
-                wave[-1] = (level, lasted_s + 1 / self.rate_hz)
-            else:
-                wave.append((level, 1 / self.rate_hz))
+        for byte in self.frames[-1]:
+            bits = [int(bit) for bit in f"{byte:08b}"]
+            for level in [*bits, *bits[-1:]] if self.pauses else bits:
+                if level != wave[-1][0]:
+                    wave.append((level, 0.0))
+                wave[-1] = (level, wave[-1][1] + 1 / self.rate_hz)
         return wave
 
 
