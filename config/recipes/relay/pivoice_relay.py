@@ -7,7 +7,6 @@ input again, and the relay falls off; after a start all are off. That is what a 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 from collections.abc import Mapping
@@ -49,14 +48,16 @@ def tools() -> list[ToolDefinition]:
     ]
 
 
-async def _switch(arguments: Mapping[str, object]) -> str:
+# Plain functions: pivoice runs each call in a thread, where it may take its time. Coroutines do as well.
+
+
+def _switch(arguments: Mapping[str, object]) -> str:
     name, on = str(arguments["name"]), bool(arguments["on"])
-    relay = await asyncio.to_thread(_opened, name)  # a second, the first time: never in the event loop
-    relay.value = on
+    _opened(name).value = on
     return json.dumps({name: "on" if on else "off"})
 
 
-async def _states(_: Mapping[str, object]) -> str:
+def _states(_: Mapping[str, object]) -> str:
     return json.dumps({name: "on" if name in _open and _open[name].value else "off" for name in RELAYS})
 
 
@@ -65,7 +66,7 @@ def _opened(name: str) -> Any:
 
     from pivoice.panel.gpio import explained, open_factory
 
-    with _opening:
+    with _opening:  # two calls at once are two threads
         if name not in _open:
             try:
                 with explained(f"{name} on GPIO {RELAYS[name]}"):
