@@ -1,10 +1,10 @@
 """Short sounds with a meaning, and the few sentences that the device says by itself, at the card's rate.
 
 Any thread. Earcons are soft (at most -15 dBFS) and at most 250 ms, the timer's a second, with rounded edges:
-heard, not startling. Rising means "go on", falling means "over", two low notes mean trouble. A sentence is a
-file of this package, made by `scripts/speech --notices`; it is read when it is first needed, for hardly any
-device ever says it. The owner's own files are read once, when they can still be refused, and never by the
-playback thread.
+heard, not startling. Rising means "go on", falling means "over", two rough notes mean trouble. A sentence
+is a file of this package, made by `scripts/speech --notices`; it is read when it is first needed, for hardly
+any device ever says it. The owner's own files are read once, when they can still be refused, and never by
+the playback thread.
 """
 
 from __future__ import annotations
@@ -42,21 +42,27 @@ class _Note:
     hz: float
     for_s: float
     attack_s: float = EDGE_S
+    and_hz: float = 0.0
+    """A second tone, which makes it rough."""
 
 
 _BELL = (_Note(784, 0.13), _Note(988, 0.13), _Note(1175, 0.17))
 _MELODIES: dict[str, tuple[_Note, ...]] = {
-    "wake": (_Note(660, 0.07), _Note(880, 0.11)),
+    "wake": (_Note(784, 0.07), _Note(1047, 0.11)),
     "end": (_Note(880, 0.07), _Note(587, 0.13)),
-    "error": (_Note(247, 0.11), _Note(0, 0.02), _Note(220, 0.12)),
-    "mute": (_Note(523, 0.06), _Note(392, 0.11)),
-    "unmute": (_Note(392, 0.06), _Note(523, 0.11)),
-    "muted": (_Note(392, 0.09), _Note(0, 0.03), _Note(392, 0.09)),
+    "error": (_Note(700, 0.09, and_hz=990), _Note(0, 0.04), _Note(660, 0.11, and_hz=933)),
+    "mute": (_Note(784, 0.06), _Note(587, 0.11)),
+    "unmute": (_Note(587, 0.06), _Note(784, 0.11)),
+    "muted": (_Note(587, 0.09), _Note(0, 0.03), _Note(587, 0.09)),
     "timer": (*_BELL, _Note(0, 0.09), *_BELL),
     "volume": (_Note(784, 0.06),),
-    "working": (_Note(440, 0.22, attack_s=0.06),),
+    "working": (_Note(587, 0.22, attack_s=0.06),),
 }
-_PEAKS_DB = {"working": -24.0}  # it comes again and again while nothing else is to be heard
+"""None is below 580 Hz: in half duplex their echo goes up beside the user's words, and a speech detector
+takes a low note with overtones for somebody who says "mm" (Silero: 247 Hz always, 392 Hz often, these never).
+"""
+_PEAKS_DB = {"error": -15.0, "working": -24.0}
+"""Two tones at once are softer than one; and what comes again and again is to be softer than all."""
 
 NOTICES = ("cap", "bad_key", "no_network")
 """What is said in words: only where a person must act. One that is switched off is an "error" instead."""
@@ -131,7 +137,8 @@ def load_notice(name: str, rate_hz: int) -> Samples:
 def _note(note: _Note, rate_hz: int) -> NDArray[np.float64]:
     """Return one tone with a little of its octave, a soft start and a dying end; 0 Hz is a rest."""
     time_s = np.arange(round(note.for_s * rate_hz)) / rate_hz
-    tone = np.sin(2 * np.pi * note.hz * time_s) + 0.2 * np.sin(4 * np.pi * note.hz * time_s)
+    angles = [2 * np.pi * hz * time_s for hz in (note.hz, note.and_hz)]
+    tone = sum(np.sin(angle) + 0.2 * np.sin(2 * angle) for angle in angles)
     attack = np.minimum(1.0, time_s / note.attack_s)
     release = np.minimum(1.0, (note.for_s - time_s) / EDGE_S)
     smooth = np.sin(np.pi / 2 * np.clip(np.minimum(attack, release), 0, 1)) ** 2
