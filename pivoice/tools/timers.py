@@ -91,10 +91,10 @@ class Timers:
         self._look()
 
     def close(self) -> None:
-        """Wait for nothing any more. What was set is in the file."""
-        if self._wait:
-            self._wait.cancel()
-            self._wait = None
+        """Wait for nothing any more. What is set stays in the file, with how long it still takes."""
+        self._disarm()
+        if self._entries:
+            self._write()
 
     # --- setting ---
 
@@ -253,11 +253,16 @@ class Timers:
 
     def _arm(self) -> None:
         """Wait for whichever is due next, and not at all where nothing is."""
-        self.close()
+        self._disarm()
         left = [self.left_s(entry) for entry in self._entries if entry not in self._ringing]
         if left:
             wait_s = min(_LOOK_S, max(_SOON_S, min(left)))
             self._wait = asyncio.get_running_loop().call_later(wait_s, self._look)
+
+    def _disarm(self) -> None:
+        if self._wait:
+            self._wait.cancel()
+            self._wait = None
 
     def _late_s(self, entry: Entry) -> float:
         """Return for how long `entry` has been due; negative: how long it will take."""
