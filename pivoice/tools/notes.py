@@ -124,7 +124,7 @@ class Notes:
             )
         stay = (note for note in self._kept.notes if note.number != instead_of)
         kept = [note for note in stay if note.text.casefold() != text.casefold()]
-        if len(kept) >= self.most:
+        if len(kept) >= self.most and len(kept) == len(self):  # one for another is no growth
             raise ToolError(
                 f"nothing was kept: the memory is full ({self.most} notes). Ask the user what may be "
                 "forgotten, look its number up with recall, and give it as forget"
