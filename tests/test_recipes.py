@@ -6,30 +6,26 @@ import asyncio
 import dataclasses
 import json
 import re
-import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pivoice import boards, config
-from pivoice.config import ToolsConfig
+from pivoice.audio.earcons import Earcons
+from pivoice.config import PanelConfig
+from pivoice.hands import Hands
+from pivoice.panel.panel import MUTE_SWITCH, Edge
 from pivoice.secrecy import Secrets
-from pivoice.tools.commands import open_commands
-from pivoice.tools.mcp import McpServers
-from pivoice.tools.packages import open_packages
+from pivoice.simulation import JumpLoop, run_jumping
 from pivoice.tools.registry import Registry
-from tests.support.bed import wait_until
+from pivoice.tools.timer_tools import timer_tools
+from pivoice.tools.timers import Timers
+from pivoice.turn.events import HushAsked, MuteSwitched, TalkPressed, TalkReleased
+from tests.support.recipes import RECIPES, ROOT, TOKEN, call, keep_token, read, registry
 from tests.support.web import Web
-
-ROOT = Path(__file__).resolve().parent.parent
-RECIPES = ROOT / "config/recipes"
-INSTALLED = "/usr/local/lib/pivoice"
-TOKEN = "eyJhbGciOiJIUzI1NiJ9.aGFzcy10b2tlbg.c2lnbmF0dXJl"
 
 
 @pytest.fixture
@@ -37,27 +33,6 @@ def web() -> Iterator[Web]:
     web = Web()
     yield web
     web.close()
-
-
-def read(name: str, **instead: str) -> config.Config:
-    """Return the recipe as configuration; `instead`: texts of the file, and what stands in for them."""
-    text = (RECIPES / name).read_text().replace(f'"{INSTALLED}/', f'"{RECIPES}/')
-    for old, new in instead.items():
-        assert old in text
-        text = text.replace(old, new)
-    return config.parse(text)
-
-
-def registry(tools: ToolsConfig, tmp_path: Path) -> Registry:
-    found = Registry(tools, secrets=Secrets())
-    found.put("command", open_commands(tools, {}, tmp_path))
-    return found
-
-
-def call(tools: Registry, name: str, arguments: dict[str, object]) -> tuple[Any, bool]:
-    """Return what the agent is told, and whether it is an error."""
-    answer = asyncio.run(tools.run(name, arguments))
-    return json.loads(answer.text), answer.is_error
 
 
 # --- all of them ---
@@ -71,6 +46,11 @@ def test_a_recipe_says_what_it_needs_and_names_no_file_that_is_not_there(recipe:
     assert len(comment) >= 3
     for place in re.findall(r"(?:config/recipes/|\./scripts/)[\w-]+", "\n".join(comment)):
         assert (ROOT / place).exists(), place
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_readme_shows_a_recipe_whole(recipe: Path):
+    assert recipe.read_text() in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
@@ -167,12 +147,9 @@ def test_something_is_looked_up(web: Web, tmp_path: Path):
 
 @pytest.fixture
 def house(web: Web, tmp_path: Path) -> Registry:
-    secret = tmp_path / "home-assistant.token"
-    secret.write_text(f"{TOKEN}\n")
-    secret.chmod(0o640)
     instead = {
         "http://homeassistant.local:8123": web.url,
-        "/etc/pivoice/home-assistant.token": str(secret),
+        "/etc/pivoice/home-assistant.token": str(keep_token(tmp_path)),
     }
     return registry(read("home-assistant.toml", **instead).tools, tmp_path)
 
@@ -246,67 +223,6 @@ def test_a_token_that_is_refused_is_an_error_that_says_so(house: Registry, web: 
     assert is_error and "401" in told["error"]
 
 
-# --- a package ---
-
-
-@pytest.fixture(scope="module")
-def installed_relay(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package, installed the way README says."""
-    source, target = tmp_path_factory.mktemp("relay") / "source", tmp_path_factory.mktemp("python")
-    shutil.copytree(RECIPES / "relay", source)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-index"]
-    subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--target", target, source], check=True)
-    return target
-
-
-@pytest.fixture
-def relay(installed_relay: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
-    import gpiozero
-    from gpiozero.pins.mock import MockFactory, MockPWMPin
-
-    monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "mock")
-    monkeypatch.setattr(gpiozero.Device, "pin_factory", MockFactory(pin_class=MockPWMPin))
-    monkeypatch.syspath_prepend(installed_relay)
-    found = Registry(ToolsConfig(), secrets=Secrets())
-    tools = open_packages()
-    for source in {tool.source for tool in tools}:
-        found.put(source, [tool for tool in tools if tool.source == source])
-    yield found
-    gpiozero.Device.pin_factory.reset()
-    sys.modules.pop("pivoice_relay", None)
-
-
-def test_a_relay_is_switched_and_holds(relay: Registry):
-    import gpiozero
-
-    pin = gpiozero.Device.pin_factory.pin(26)
-    _, is_error = call(relay, "switch_relay", {"name": "lamp", "on": True})
-
-    assert not is_error and pin.function == "output" and pin.state
-    assert call(relay, "relay_states", {})[0] == {"lamp": "on", "fan": "off"}
-
-    call(relay, "switch_relay", {"name": "lamp", "on": False})
-
-    assert not pin.state
-
-
-def test_a_relay_on_a_pin_that_is_taken_says_which(relay: Registry):
-    import gpiozero
-
-    with gpiozero.Button(26):
-        told, is_error = call(relay, "switch_relay", {"name": "lamp", "on": True})
-
-    assert is_error and "lamp on GPIO 26" in told["error"]
-
-
-def test_relays_that_nobody_calls_open_no_pin(relay: Registry):
-    import gpiozero
-
-    told, _ = call(relay, "relay_states", {})
-
-    assert told == {"lamp": "off", "fan": "off"} and not gpiozero.Device.pin_factory.pins
-
-
 # --- boards ---
 
 
@@ -315,111 +231,63 @@ def test_relays_that_nobody_calls_open_no_pin(relay: Registry):
 )
 def test_a_hats_recipe_names_the_card_that_its_overlay_makes(recipe: str, board: str):
     text, overlay = (RECIPES / f"{recipe}.toml").read_text(), boards.find(board)
-    audio = config.parse(text).audio
+    found = config.parse(text)
 
     assert overlay is not None and f"--i2s {board}" in text
-    assert audio.capture == f"plughw:CARD={overlay.card_id},DEV=0"
+    assert found.panel.lights == (board.replace("-", "_"),)
+    assert found.audio.capture == f"plughw:CARD={overlay.card_id},DEV=0"
 
 
-# --- MCP servers ---
+# --- hands and sounds ---
 
 
-STAND_IN = '''
-import sys
-from mcp.server.fastmcp import Context, FastMCP
+def handled(panel: PanelConfig, *edges: tuple[int, bool, float]) -> list[object]:
+    """Return what comes of moving buttons (by their pins) and the switch, each for so many seconds."""
+    came: list[object] = []
+    by_pin = {button.pin: index for index, button in enumerate(panel.buttons)} | {MUTE_SWITCH: MUTE_SWITCH}
 
-server = FastMCP("stand-in", port=int(sys.argv[1]), streamable_http_path="/api/mcp", log_level="CRITICAL")
+    async def main(loop: JumpLoop) -> None:
+        hands = Hands(
+            panel,
+            post=came.append,
+            is_ringing=lambda: False,
+            is_muted=lambda: False,
+            change_volume=came.append,
+            run_tool=lambda name, arguments: came.append((name, arguments)),
+        )
+        for pin, is_down, pause_s in edges:
+            hands.take(Edge(by_pin[pin], is_down, loop.time()))
+            await asyncio.sleep(pause_s)
+        hands.close()
 
-@server.tool()
-def get_current_time(timezone: str) -> str:
-    """Tells the time."""
-    return "now"
-
-@server.tool()
-def convert_time(source_timezone: str, time: str, target_timezone: str) -> str:
-    """Converts a time."""
-    return f"{time} in {source_timezone}, asked with {sys.argv[2:]}"
-
-@server.tool()
-def HassTurnOn(name: str, context: Context) -> str:
-    """Turns on."""
-    return f"{name} is on, by {context.request_context.request.headers['Authorization']}"
-
-@server.tool()
-def HassNevermind() -> str:
-    """Does nothing."""
-    return ""
-
-server.run("streamable-http" if int(sys.argv[1]) else "stdio")
-'''
+    run_jumping(main)
+    return came
 
 
-@pytest.fixture
-def stand_in(tmp_path: Path) -> Path:
-    script = tmp_path / "stand_in.py"
-    script.write_text(STAND_IN)
-    return script
+def test_the_buttons_talk_set_a_timer_hush_and_mute():
+    panel = config.parse((RECIPES / "buttons.toml").read_text()).panel
+
+    assert handled(panel, (22, True, 2.0), (22, False, 1.0)) == [TalkPressed(), TalkReleased()]
+    assert handled(panel, (23, True, 1.5), (23, False, 1.0)) == [HushAsked()]
+    assert handled(panel, (MUTE_SWITCH, True, 1.0)) == [MuteSwitched(on=True)]
 
 
-async def called(
-    tools: ToolsConfig, tmp_path: Path, name: str, arguments: dict[str, object]
-) -> tuple[list[str], Any]:
-    """Connect as at the begin of a conversation; return the tools there are, and what one says."""
-    found, is_there = Registry(tools, secrets=Secrets()), asyncio.Event()
-    found.on_change = is_there.set
-    servers = McpServers(tools, environ={}, state_dir=tmp_path, put=found.put)
-    servers.wanted()
-    try:
-        async with asyncio.timeout(20):
-            while not found.offered:
-                await is_there.wait()
-                is_there.clear()
-        answer = await found.run(name, arguments)
-        return [tool.name for tool in found.offered], json.loads(answer.text)
-    finally:
-        await servers.close()
+def test_the_tools_button_sets_a_timer_for_real():
+    panel = config.parse((RECIPES / "buttons.toml").read_text()).panel
+    ((name, arguments),) = handled(panel, (23, True, 0.2), (23, False, 1.0))
+    timers = Timers(None, ring=lambda _: None, hush=lambda: None)
+    tools = Registry(config.ToolsConfig(), secrets=Secrets())
+    tools.put("pivoice", timer_tools(timers))
+
+    told, is_error = call(tools, name, arguments)
+
+    assert not is_error and told["status"] == "set" and "tea" in json.dumps(timers.status())
 
 
-def test_a_server_on_the_device_is_begun_and_brings_what_was_chosen(stand_in: Path, tmp_path: Path):
-    tools = read("mcp-time.toml").tools
-    program, *rest = tools.mcp[0].command
-    server = dataclasses.replace(tools.mcp[0], command=[sys.executable, str(stand_in), "0", *rest])
-    asked = {"source_timezone": "Asia/Tokyo", "time": "09:00", "target_timezone": "America/Toronto"}
+def test_sounds_that_were_written_to_begin_with_are_taken(tmp_path: Path):
+    subprocess.run([sys.executable, ROOT / "scripts/earcons.py", tmp_path], check=True, capture_output=True)
 
-    names, told = asyncio.run(
-        called(dataclasses.replace(tools, mcp=[server]), tmp_path, "clock_convert_time", asked)
-    )
+    earcons = Earcons(read("earcons.toml", **{"/etc/pivoice/sounds": str(tmp_path)}).audio.earcons)
 
-    assert Path(program).is_relative_to(RECIPES)
-    assert names == ["clock_convert_time"]
-    assert "09:00 in Asia/Tokyo, asked with ['--local-timezone', 'Europe/Berlin']" in json.dumps(told)
-
-
-def test_home_assistants_server_is_asked_with_the_token_which_the_agent_does_not_see(
-    stand_in: Path, tmp_path: Path
-):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    secret = tmp_path / "home-assistant.token"
-    secret.write_text(f"{TOKEN}\n")
-    secret.chmod(0o640)
-    instead = {
-        "http://homeassistant.local:8123": f"http://127.0.0.1:{port}",
-        "/etc/pivoice/home-assistant.token": str(secret),
-    }
-    home = subprocess.Popen([sys.executable, stand_in, str(port)])
-    try:
-        wait_until(lambda: is_open(port), 20, "the server listens")
-        tools = read("mcp-home-assistant.toml", **instead).tools
-        names, told = asyncio.run(called(tools, tmp_path, "home_hass_turn_on", {"name": "lamp"}))
-    finally:
-        home.kill()
-        home.wait()
-
-    assert names == ["home_hass_turn_on"]
-    assert "lamp is on" in json.dumps(told) and "Bearer" in json.dumps(told) and TOKEN not in json.dumps(told)
-
-
-def is_open(port: int) -> bool:
-    with socket.socket() as knocking:
-        return knocking.connect_ex(("127.0.0.1", port)) == 0
+    assert len(earcons.sound("wake", 48_000)) and len(earcons.sound("timer", 48_000))
+    assert not len(earcons.sound("end", 48_000))
