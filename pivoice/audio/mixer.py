@@ -63,6 +63,7 @@ class Mixer:
         self._ramp = round(RAMP_S * opened.rate_hz)
         self._jitter_s = jitter_ms / 1000
         self._softness = Fader(opened.rate_hz, softness)
+        self._has_sounded = False  # in the period before
         self._earcons = earcons
         self._sounds: dict[str, Samples] = {}  # made when first needed: most are never
         self._ringing: list[Samples] = []
@@ -85,7 +86,8 @@ class Mixer:
         for earcon in self._ringing:
             sound[: len(earcon)] += earcon[: self._period]
         self._ringing = [earcon[self._period :] for earcon in self._ringing if len(earcon) > self._period]
-        self._softness.turn(softness, at_once=not mixed.has_sound)
+        self._softness.turn(softness, at_once=not (mixed.has_sound and self._has_sounded))
+        self._has_sounded = mixed.has_sound
         mixed.samples = to_int16(sound * self._softness.next(self._period))
         return mixed
 
