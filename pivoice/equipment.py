@@ -19,6 +19,7 @@ from pivoice.fitting import open_listening
 from pivoice.tools.commands import open_commands
 from pivoice.tools.packages import open_packages
 from pivoice.tools.registry import ToolDefinition
+from pivoice.tools.times import Times
 from pivoice.wake.detector import Detector
 
 T = TypeVar("T")
@@ -36,6 +37,8 @@ class Equipment:
     """File of the day's minutes; None keeps them in memory."""
     records: Path | None = None
     """Directory of what else outlives a restart: timers, notes, volume, mute; None keeps it in memory."""
+    times: Times = field(default_factory=Times)
+    """The clocks that timers and alarms go by."""
 
     def renewed(self) -> Equipment:
         """Return the same with nothing heard yet: what has heard so far may be stuck."""

@@ -62,8 +62,9 @@ class Toolbox:
             ring=self._ring,
             hush=lambda: deeds.post(RingSilenced()),
             ring_minutes=config.tools.ring_minutes,
+            times=equipment.times,
         )
-        self.notes = Notes(equipment.record("notes.json"), config.tools.notes)
+        self.notes = Notes(equipment.record("notes.json"), config.tools.notes, times=equipment.times)
         self.registry.put("pivoice", self._own(config))
         for source, tools in groupby(equipment.tools, key=attrgetter("source")):
             self.registry.put(source, list(tools))
@@ -118,7 +119,7 @@ class Toolbox:
     def _own(self, config: Config) -> list[ToolDefinition]:
         deeds = self._deeds
         tools = [
-            get_time_tool(),
+            get_time_tool(self.timers.times),
             end_conversation_tool(lambda: deeds.post(GoodbyeAsked(deeds.session()))),
             set_volume_tool(deeds.set_volume, level=deeds.volume, max_level=config.audio.max_volume),
             mute_microphone_tool(lambda: deeds.post(MuteChanged(on=True))),

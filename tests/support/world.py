@@ -16,7 +16,7 @@ import logging
 import wave
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +34,7 @@ from pivoice.equipment import Equipment
 from pivoice.fitting import open_listening
 from pivoice.simulation import JumpLoop, run_jumping
 from pivoice.supervisor import Start, Supervisor
+from pivoice.tools.times import Times
 from pivoice.wake.detector import Detector
 from tests.support.bed import resampled
 from tests.support.speech import load_speech
@@ -65,6 +66,8 @@ class World:
         self._detectors = detectors
         self._today = today
         self._furnish = furnish
+        self.power_on_s = datetime(2026, 11, 2, 12, 0, tzinfo=UTC).timestamp()
+        """What the wall clock showed when the loop's time was 0; a test that sets the clock changes it."""
 
     async def set_up(self) -> None:
         await self.agent.start()
@@ -99,6 +102,12 @@ class World:
             open_listening(settings, {}, detectors=self._detectors),
             ledger=self._directory / "ledger.json",
             records=self._directory / "records",
+            times=Times(
+                now_s=lambda: self.power_on_s + self.loop.time(),
+                elapsed_s=self.loop.time,
+                boot=lambda: f"the one of {id(self)}",
+                zone=lambda: UTC,
+            ),
         )
         return Start(settings, "a-key", equipment, "pivoice.toml")
 
