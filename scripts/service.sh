@@ -13,6 +13,7 @@ key_encrypted=/etc/credstore.encrypted/$key_name
 unit=/etc/systemd/system/pivoice.service
 drop_ins=$unit.d # those named below are ours; others are the owner's
 command=/usr/local/bin/pivoice
+own_packages=/usr/local/lib/pivoice/python # of the owner's, which bring tools: outside of what an upgrade replaces
 log=/var/log/pivoice-install.log
 
 i2s() {
@@ -159,9 +160,17 @@ install_pivoice() {
     cp -r "$root/pivoice" "$root/pyproject.toml" "$root/README.md" "$root/LICENSE" "$copy" || return
     "${pip[@]}" --no-build-isolation "$copy" || status=$?
     rm -rf "$copy"
+    let_in_own_packages || return
     "$venv/bin/python" -m compileall -q "$venv/lib" || true # what does not compile is not for this Python
     [ "$status" = 0 ] || return "$status"
     "$venv/bin/pivoice" --version
+}
+
+# A directory that is not there (yet) costs nothing; what is in it comes after everything of ours.
+let_in_own_packages() {
+    local place
+    place=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))') || return
+    echo "$own_packages" > "$place/own-packages.pth"
 }
 
 make_user() {

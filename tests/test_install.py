@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import venv
 from pathlib import Path
 
 import pytest
@@ -338,9 +339,26 @@ def test_the_other_engine_stays_where_it_is_used_or_installed(machine: Machine):
     assert machine.run("wants_micro").returncode == 0
 
 
+def test_packages_of_the_owners_outlive_the_program_and_come_last(machine: Machine):
+    own = machine.place / "own"
+    venv.create(machine.program)
+
+    run = machine.run(f"venv={machine.program} own_packages={own}; let_in_own_packages")
+
+    assert run.returncode == 0, run.stderr
+    (own / "lamps-1.dist-info").mkdir(parents=True)
+    (own / "lamps-1.dist-info" / "entry_points.txt").write_text("[pivoice.tools]\nlamps = lamps:tools\n")
+    look = "import sys; from importlib.metadata import entry_points as found; "
+    look += "print(sys.path[-1], *(each.value for each in found(group='pivoice.tools')))"
+    seen = subprocess.run(
+        [machine.program / "bin/python", "-c", look], capture_output=True, text=True, check=True
+    )
+    assert seen.stdout.split() == [str(own), "lamps:tools"]
+
+
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="there is no shellcheck here")
 def test_the_scripts_have_no_known_mistakes():
-    scripts = ["install", "uninstall"]  # and what they source
+    scripts = ["install", "uninstall", "../config/recipes/home-assistant"]  # and what they source
 
     run = subprocess.run(
         ["shellcheck", "-x", *scripts], cwd=SCRIPTS, capture_output=True, text=True, check=False
