@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pivoice import caller
 from pivoice.agent.obstacles import explain_failure
@@ -28,6 +28,8 @@ from pivoice.findings import Finding
 from pivoice.tools.surroundings import DEFAULT_PATH
 
 REACH_S = 2.0
+Fault: TypeAlias = tuple[str, str]
+"""What is wrong, and what to do about it."""
 _ROOM = "pivoice.tools"  # also the group of entry points
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 _OURS = "/usr/local/lib/pivoice"  # a place that the service may read, and where README puts such things
@@ -38,10 +40,10 @@ def tools(patient: Patient) -> Iterator[Finding]:
     """Whether each tool of the owner's can work, and which the agent is offered."""
     config = patient.config.tools
     faults = list(_schema_faults(patient))
-    for number, command in enumerate(config.command, 1):
-        faults += _command_faults(patient, command, f"tools.command[{number}], {command.name}")
-    for number, server in enumerate(config.mcp, 1):
-        faults += _server_faults(patient, server, f"tools.mcp[{number}], {server.name}")
+    faults += _folded(
+        [(each.name, _command_faults(patient, each)) for each in config.command]
+        + [(each.name, _server_faults(patient, each)) for each in config.mcp]
+    )
     yield from faults
     if config.command and not faults:
         yield Finding("tools", "ok", f"commands: {', '.join(each.name for each in config.command)}")
@@ -75,38 +77,47 @@ def _schema_faults(patient: Patient) -> Iterator[Finding]:
             yield Finding("tools", "fail", str(fault), f"mend it in {patient.path}")
 
 
-def _command_faults(patient: Patient, command: CommandConfig, name: str) -> Iterator[Finding]:
-    yield from _program_faults(patient, command.argv[0], name)
-    yield from _secret_faults(patient, command.secrets, name)
+def _folded(tools: Sequence[tuple[str, Iterator[Fault]]]) -> Iterator[Finding]:
+    """Tell of each fault once, with all tools that have it: several may share a script and its secret."""
+    names: dict[Fault, list[str]] = {}
+    for name, faults in tools:
+        for fault in faults:
+            names.setdefault(fault, []).append(name)
+    for (problem, todo), whose in names.items():
+        yield Finding("tools", "fail", f"{', '.join(whose)}: {problem}", todo)
+
+
+def _command_faults(patient: Patient, command: CommandConfig) -> Iterator[Fault]:
+    yield from _program_faults(patient, command.argv[0])
+    yield from _secret_faults(patient, command.secrets)
     if command.directory and not patient.machine.path(command.directory).is_dir():
-        text = f"{name}: its directory {command.directory} is not there"
-        yield Finding("tools", "fail", text, f"sudo mkdir -p {command.directory}")
+        yield f"its directory {command.directory} is not there", f"sudo mkdir -p {command.directory}"
 
 
-def _server_faults(patient: Patient, server: McpConfig, name: str) -> Iterator[Finding]:
+def _server_faults(patient: Patient, server: McpConfig) -> Iterator[Fault]:
     if importlib.util.find_spec("mcp") is None:
-        text = f"{name}: the package for MCP servers is not installed"
-        yield Finding("tools", "fail", text, "sudo ./scripts/install --mcp, in pivoice's directory")
+        todo = "sudo ./scripts/install --mcp, in pivoice's directory"
+        yield "the package for MCP servers is not installed", todo
     if server.command:
-        yield from _program_faults(patient, server.command[0], name)
-    yield from _secret_faults(patient, server.secrets, name)
+        yield from _program_faults(patient, server.command[0])
+    yield from _secret_faults(patient, server.secrets)
 
 
-def _program_faults(patient: Patient, program: str, name: str) -> Iterator[Finding]:
-    place = _found(patient.machine, program)
-    if place is None:
-        todo = "install it, or write its whole path"
-        yield Finding("tools", "fail", f"{name}: there is no program {program}", todo)
+def _program_faults(patient: Patient, program: str) -> Iterator[Fault]:
+    machine, place = patient.machine, _found(patient.machine, program)
+    if place is None and "/" in program:
+        yield f"there is no program {program}", f"put it there, or mend its path in {patient.path}"
+    elif place is None:
+        todo = f"install it (sudo apt install {program}?), or write its path from /"
+        yield f"there is no program {program}", todo
     elif patient.is_installed and place.startswith(tuple(f"{each}/" for each in _HIDDEN)):
-        text = f"{name}: {place} is hidden from the service, which sees no homes and no /tmp of others"
-        yield Finding(
-            "tools", "fail", text, f"sudo install -D {place} {_OURS}/{Path(place).name}, and name that"
-        )
-    elif not patient.machine.path(place).stat().st_mode & 0o111:
-        yield Finding("tools", "fail", f"{name}: {place} is not executable", f"sudo chmod +x {place}")
-    elif (interpreter := _interpreter(patient.machine, place)) and not _found(patient.machine, interpreter):
-        text = f"{name}: {place} asks for {interpreter}, which is not there"
-        yield Finding("tools", "fail", text, "install that, or mend the script's first line")
+        todo = f"sudo install -D {place} {_OURS}/{Path(place).name}, and name that"
+        yield f"{place} is hidden from the service, which sees no homes and no /tmp of others", todo
+    elif not machine.path(place).stat().st_mode & 0o111:
+        yield f"{place} is not executable", f"sudo chmod +x {place}"
+    elif (interpreter := _interpreter(machine, place)) and not _found(machine, interpreter):
+        todo = "install that, or mend the script's first line"
+        yield f"{place} asks for {interpreter}, which is not there", todo
 
 
 def _found(machine: Machine, program: str) -> str | None:
@@ -125,39 +136,37 @@ def _interpreter(machine: Machine, place: str) -> str:
     return words[0] if words else ""
 
 
-def _secret_faults(patient: Patient, secrets: Mapping[str, str], name: str) -> Iterator[Finding]:
+def _secret_faults(patient: Patient, secrets: Mapping[str, str]) -> Iterator[Fault]:
     user = patient.user
-    for variable, where in secrets.items():
+    for name, where in secrets.items():
         if not where.startswith("/"):
-            yield from _credential_faults(patient, where, f"{name}: {variable}")
+            yield from _credential_faults(patient, name, where)
             continue
         path = patient.machine.path(where)
         try:
-            is_empty = not path.stat().st_size
+            status = path.stat()
         except FileNotFoundError:
             todo = f"sudo install -m 640 -g {user or 'pivoice'} /dev/stdin {where}, paste it, Enter, Ctrl-D"
-            yield Finding("tools", "fail", f"{name}: {variable}: there is no file {where}", todo)
+            yield f"{name}: there is no file {where}", todo
             continue
         except OSError:  # not ours to look into
             continue
-        if is_empty:
-            yield Finding("tools", "fail", f"{name}: {variable}: {where} is empty", f"sudoedit {where}")
+        if not status.st_size:
+            yield f"{name}: {where} is empty", f"sudoedit {where}"
         elif user and not patient.machine.may_read(path, user):
-            text = f"{name}: {variable}: {user}, whom the service runs as, may not read {where}"
-            yield Finding("tools", "fail", text, f"sudo chgrp {user} {where} && sudo chmod 640 {where}")
-        elif path.stat().st_mode & 0o006:  # then it is not used
-            text = f"{name}: {variable}: everybody on this device may read {where}, or write it"
-            yield Finding("tools", "fail", text, f"sudo chmod o= {where}")
+            todo = f"sudo chgrp {user} {where} && sudo chmod 640 {where}"
+            yield f"{name}: {user}, whom the service runs as, may not read {where}", todo
+        elif status.st_mode & 0o006:  # then it is not used
+            yield f"{name}: everybody on this device may read {where}, or write it", f"sudo chmod o= {where}"
 
 
-def _credential_faults(patient: Patient, credential: str, name: str) -> Iterator[Finding]:
+def _credential_faults(patient: Patient, name: str, credential: str) -> Iterator[Fault]:
     if patient.is_installed:
         unit = patient.machine.run("systemctl", "cat", SERVICE)
         if unit.is_well and credential not in _CREDENTIAL.findall(unit.text):
-            text = f"{name}: the service is given no credential {credential!r}"
             line = f"LoadCredential={credential}:/etc/credstore/{credential}"
             todo = f"sudo systemctl edit {SERVICE}, and below [Service]: {line}"
-            yield Finding("tools", "fail", text, todo)
+            yield f"{name}: the service is given no credential {credential!r}", todo
 
 
 def _packages() -> Iterator[Finding]:

@@ -62,7 +62,15 @@ def test_a_command_whose_program_is_there_is_well(pi: FakePi, argv: str):
 def test_a_program_that_is_not_there_is_named(pi: FakePi, argv: str):
     (fault,) = faults(pi, COMMAND.format(argv=argv))
 
-    assert fault.verdict == "fail" and f"tools.command[1], lamp: there is no program {argv}" in fault.text
+    assert fault.verdict == "fail" and fault.text == f"lamp: there is no program {argv}" and fault.next
+
+
+def test_tools_that_share_a_fault_share_its_line(pi: FakePi):
+    toml = COMMAND.format(argv="/usr/local/lib/pivoice/lamp")
+
+    (fault,) = faults(pi, toml + toml.replace('"lamp"', '"fan"'))
+
+    assert fault.text.startswith("lamp, fan: there is no program")
 
 
 def test_a_program_that_is_not_executable_has_the_command_that_makes_it_so(pi: FakePi):
@@ -252,7 +260,7 @@ def test_an_mcp_server_needs_its_package(pi: FakePi, monkeypatch: pytest.MonkeyP
 def test_an_mcp_servers_program_is_looked_for(pi: FakePi):
     (fault,) = faults(pi, '[[tools.mcp]]\nname = "clock"\ncommand = ["/usr/local/lib/pivoice/clock"]')
 
-    assert "tools.mcp[1], clock: there is no program" in fault.text
+    assert fault.text.startswith("clock: there is no program")
 
 
 def test_a_server_that_can_be_reached_is_well(pi: FakePi):
