@@ -160,7 +160,7 @@ def test_many_patterns_at_once_are_one_write_and_the_last_one_stays() -> None:
     async def story(lights: Lights) -> None:
         await asyncio.sleep(10)
         for nth in range(100):
-            lights.show(PATTERNS["muted" if nth % 2 else "ringing"])
+            lights.show(PATTERNS["muted" if nth % 2 else "reconnecting"])
             await asyncio.sleep(0.001)
         await asyncio.sleep(1)
         assert world.ring.shows == b"\xff" * 4
@@ -347,6 +347,22 @@ def test_a_light_that_cannot_be_opened_is_opened_later_and_shows_what_is_to_be_s
     assert len(warnings(caplog)) == 2
 
 
+def test_a_light_that_is_back_is_written_to_even_if_it_is_to_show_what_it_did_before() -> None:
+    world = World()
+
+    async def story(lights: Lights) -> None:
+        await minute_of(lights, "muted")
+        world.ring.fault = "unplugged"
+        await minute_of(lights, "thinking")
+        lights.show(PATTERNS["muted"])
+        world.ring.fault = ""
+        world.ring.written.clear()
+        await asyncio.sleep(60)
+        assert world.ring.shows == b"\xff" * 4
+
+    world.live(story)
+
+
 def test_a_light_that_never_works_is_tried_ever_more_rarely(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
     tries: list[float] = []
@@ -411,6 +427,31 @@ def test_closing_leaves_every_light_dark_and_free_and_twice_is_harmless() -> Non
     for ring in (world.ring, world.more["rgb"]):
         assert ring.shows == bytes(4)
         assert (ring.opened, ring.closed) == (1, 1)
+
+
+def test_closing_returns_once_a_slow_light_is_dark() -> None:
+    begun = threading.Event()
+
+    class Slow(Ring):
+        def write(self, frame: bytes) -> None:
+            begun.set()
+            threading.Event().wait(0.05)
+            self.written.append((0.0, frame))
+
+    ring = Slow()
+    lights = Lights(
+        PanelConfig(light="led", idle="breath"),
+        clock=SystemClock(),
+        levels=lambda: HUSH,
+        devices={"led": ring.open},
+    )
+    lights.show(PATTERNS["muted"])
+    assert begun.wait(10)
+
+    lights.close()
+
+    assert ring.shows == bytes(4)
+    assert ring.closed == 1
 
 
 def test_a_light_that_hangs_holds_up_neither_showing_nor_closing(caplog: pytest.LogCaptureFixture) -> None:

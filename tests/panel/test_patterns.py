@@ -83,6 +83,7 @@ def test_the_light_is_off_only_when_idle_without_faults(
 def test_ringing_is_shown_over_everything_but_mute() -> None:
     assert name("idle", having=("ringing", "no_network")) == "ringing"
     assert name("speaking", having=("ringing",)) == "ringing"
+    assert name("idle", having=("ringing", "starting")) == "ringing"
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.combinations(IDLE_FAULTS, 2)))
