@@ -94,21 +94,21 @@ class Earcons:
 
     def sound(self, name: str, rate_hz: int) -> Samples:
         """Return one of `NAMES`, mono at `rate_hz`; nothing at all where it is switched off."""
+        samples, from_hz = self.source(name, rate_hz)
+        return resampled(samples, from_hz, rate_hz)
+
+    def source(self, name: str, rate_hz: int) -> tuple[Samples, int]:
+        """Return one of `NAMES`, mono, and its rate: `rate_hz` where it is made, a file's own else."""
         if name in self._own:
-            samples, own_hz = self._own[name]
-            return resampled(samples, own_hz, rate_hz)
+            return self._own[name]
         if self._asked(name) == "off":
-            return self.sound("error", rate_hz) if name in NOTICES else np.zeros(0, np.int16)
-        return load_notice(name, rate_hz) if name in NOTICES else make_earcon(name, rate_hz)
+            return self.source("error", rate_hz) if name in NOTICES else (np.zeros(0, np.int16), rate_hz)
+        return _notice(name) if name in NOTICES else (make_earcon(name, rate_hz), rate_hz)
 
     def duration_s(self, name: str) -> float:
         """Return how long one of `NAMES` lasts, for who plays it again and again; 0: it is switched off."""
-        if name in self._own:
-            samples, own_hz = self._own[name]
-            return len(samples) / own_hz
-        if name in NOTICES or self._asked(name) == "off":
-            return len(self.sound(name, 16_000)) / 16_000
-        return sum(note.for_s for note in _MELODIES[name])
+        samples, own_hz = self.source(name, 16_000)
+        return len(samples) / own_hz
 
     def _asked(self, name: str) -> str:
         asked: str = getattr(self._config, name)
@@ -129,9 +129,14 @@ def make_earcons(rate_hz: int) -> dict[str, Samples]:
 
 def load_notice(name: str, rate_hz: int) -> Samples:
     """Return one of `NOTICES`, or the echo check's "echo", mono at `rate_hz`. Takes 10 ms on a laptop."""
+    samples, from_hz = _notice(name)
+    return resampled(samples, from_hz, rate_hz)
+
+
+def _notice(name: str) -> tuple[Samples, int]:
     with resources.files(__package__).joinpath(f"notices/{name}.wav").open("rb") as file:
         wav = decode_wav(file)
-    return resampled(np.ascontiguousarray(wav.as_int16()[:, 0]), wav.rate_hz, rate_hz)
+    return np.ascontiguousarray(wav.as_int16()[:, 0]), wav.rate_hz
 
 
 def _note(note: _Note, rate_hz: int) -> NDArray[np.float64]:

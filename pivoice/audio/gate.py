@@ -34,6 +34,7 @@ class HalfDuplexGate:
         self.tail_s = tail_s
         self._lock = threading.Lock()
         self._stretches: deque[_Stretch] = deque()
+        self._chimed_s = 0.0
 
     def heard_until(self, end_s: float, *, since_s: float) -> None:
         """The agent is audible from `since_s` to `end_s`, usually a period of the near future."""
@@ -45,6 +46,10 @@ class HalfDuplexGate:
                 latest.end_s = max(latest.end_s, end_s)
             else:
                 self._stretches.append(_Stretch(since_s, end_s, self.tail_s))
+
+    def chimed_until(self, end_s: float) -> None:
+        """An earcon sounds until `end_s`: that closes nothing, the user's first word may be under it."""
+        self._chimed_s = end_s
 
     def cut(self, time_s: float) -> None:
         """The user took the floor at `time_s`: open from then on, without a tail."""
@@ -63,3 +68,7 @@ class HalfDuplexGate:
         """Return whether the agent was audible at any time since `since_s`."""
         with self._lock:
             return any(each.end_s > since_s for each in self._stretches)
+
+    def was_heard(self, since_s: float) -> bool:
+        """Return whether anything of ours, an earcon included, sounded at any time since `since_s`."""
+        return self._chimed_s > since_s or self.was_audible(since_s)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pivoice.audio.buffers import WIRE_HZ, ReplyQueue
+from pivoice.audio.chimes import Chimes, Hush
 from pivoice.audio.earcons import Earcons
 from pivoice.audio.fader import Fader
 from pivoice.audio.pcm import Format, Samples, from_db, to_int16
@@ -48,6 +49,10 @@ class Mixed:
     """The reply's next samples have not come yet."""
 
     has_sound: bool = False
+    has_chime: bool = False
+    """Some of it is an earcon or a sentence of the device's own."""
+    words: NDArray[np.float32] | None = None
+    """The device's own sentences in it, at full level."""
 
 
 class Mixer:
@@ -64,37 +69,29 @@ class Mixer:
         self._jitter_s = jitter_ms / 1000
         self._softness = Fader(opened.rate_hz, softness)
         self._has_sounded = False  # in the period before
-        self._earcons = earcons
-        self._sounds: dict[str, Samples] = {}  # made when first needed: most are never
-        self._ringing: list[Samples] = []
+        self._chimes = Chimes(earcons, opened.rate_hz, ramp=_ramp_down(self._ramp))
         self._voice: _Voice | None = None
         self._level = _Level(opened.rate_hz)
 
-    def due_s(self, chimes: deque[str], now_s: float) -> float | None:
+    def due_s(self, chimes: deque[str | Hush], now_s: float) -> float | None:
         """Return when there will be something to play: `now_s`, later, or None when nothing is in sight."""
-        return now_s if chimes or self._ringing else self._voice_due_s(now_s)
+        return now_s if chimes or self._chimes else self._voice_due_s(now_s)
 
-    def mix(self, chimes: deque[str], *, ducked: bool, softness: float, now_s: float) -> Mixed:
+    def mix(self, chimes: deque[str | Hush], *, ducked: bool, softness: float, now_s: float) -> Mixed:
         """Return the next period. Empties `chimes`. Everything is made softer by the factor `softness`."""
         while chimes:
-            self._ringing.append(self._sound_of(chimes.popleft()))
+            self._chimes.obey(chimes.popleft())
         mixed = self._speak(now_s)
         self._level.turn(ducked, at_once=not len(mixed.voice))
         sound: NDArray[np.float32] = np.zeros(self._period, np.float32)
         sound[: len(mixed.voice)] = mixed.voice * self._level.next(len(mixed.voice))
-        mixed.has_sound = bool(self._ringing) or mixed.reply != 0
-        for earcon in self._ringing:
-            sound[: len(earcon)] += earcon[: self._period]
-        self._ringing = [earcon[self._period :] for earcon in self._ringing if len(earcon) > self._period]
+        mixed.has_chime = bool(self._chimes)
+        mixed.has_sound = mixed.has_chime or mixed.reply != 0
+        mixed.words = self._chimes.add_to(sound)
         self._softness.turn(softness, at_once=not (mixed.has_sound and self._has_sounded))
         self._has_sounded = mixed.has_sound
         mixed.samples = to_int16(sound * self._softness.next(self._period))
         return mixed
-
-    def _sound_of(self, chime: str) -> Samples:
-        if chime not in self._sounds:
-            self._sounds[chime] = self._earcons.sound(chime, self._rate_hz)
-        return self._sounds[chime]
 
     def _voice_due_s(self, now_s: float) -> float | None:
         head = self._queue.head()
@@ -218,13 +215,17 @@ class _Level:
 
 
 def _faded_out(samples: Samples, frames: int) -> Samples:
-    """Return `samples` falling to nothing over `frames` from its first.
+    """Return `samples` falling to nothing over `frames` from its first."""
+    return to_int16(samples * _ramp_down(frames)[: len(samples)])
+
+
+def _ramp_down(frames: int) -> NDArray[np.float32]:
+    """Return the way from 1 to 0.
 
     By a raised cosine: the corners of a straight line are heard in a few vowels (+0.4 dB, 2026-11).
     """
     angle = np.linspace(0.0, np.pi, frames, dtype=np.float32)
-    ramp: NDArray[np.float32] = np.float32(0.5) + np.float32(0.5) * np.cos(angle)
-    return to_int16(samples * ramp[: len(samples)])
+    return np.asarray(np.float32(0.5) + np.float32(0.5) * np.cos(angle), np.float32)
 
 
 def _faded_out_at_end(samples: Samples, frames: int) -> Samples:

@@ -12,10 +12,13 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pivoice.audio.buffers import WIRE_HZ, ReplyQueue, SpokenRing
+from pivoice.audio.chimes import Hush
 from pivoice.audio.earcons import NAMES, Earcons
 from pivoice.audio.gate import HalfDuplexGate
 from pivoice.audio.losses import STEADY_S, LossLog
@@ -73,7 +76,7 @@ class Mouth:
         self._tail_s = gate.tail_s if gate and not reference else 0.0
         self._queue = ReplyQueue()
         self._earcons = earcons or Earcons(audio.earcons)
-        self._chimes: deque[str] = deque()
+        self._chimes: deque[str | Hush] = deque()
         self._is_ducked = False  # the event loop writes it
         self._softness = softness(audio.max_volume)  # until told otherwise; the event loop writes it
         self._dropped_s = 0.0  # when the last drop was asked for; the event loop writes it
@@ -172,6 +175,10 @@ class Mouth:
         assert name in NAMES, f"no earcon {name!r}; there are {', '.join(NAMES)}"
         self._chimes.append(name)
         self._door.set()
+
+    def hush(self, name: str) -> None:
+        """End an earcon, if it sounds, within the card's two periods and a ramp: a ring that was answered."""
+        self._chimes.append(Hush(name))
 
     # --- the playback thread ---
 
@@ -283,6 +290,10 @@ class Mouth:
 
     def _tell(self, mixed: Mixed, begins_s: float, rate_hz: int) -> None:
         """Tell of a period that was written and whose first sample sounds at `begins_s`."""
+        if self._gate and mixed.has_chime:
+            self._gate.chimed_until(begins_s + len(mixed.samples) / rate_hz)
+            if mixed.words is not None:
+                self._close_gate(np.abs(mixed.words), begins_s, rate_hz)
         ends_s = begins_s + len(mixed.voice) / rate_hz
         if mixed.dropped:
             self._ending = None
@@ -308,11 +319,12 @@ class Mouth:
             self._audible = mixed.reply
             self._observe("first_audible", mixed.reply, begins_s + int(loud[0]) / rate_hz)
             self._post(ReplyAudible(mixed.reply))
-        if (
-            self._gate
-            and mixed.reply > self._queue.dropped
-            and len(loud := np.flatnonzero(loudness >= ECHOING))
-        ):
+        if mixed.reply > self._queue.dropped:
+            self._close_gate(loudness, begins_s, rate_hz)
+
+    def _close_gate(self, loudness: NDArray[Any], begins_s: float, rate_hz: int) -> None:
+        """Somebody speaks whom the agent must not hear."""
+        if self._gate and len(loud := np.flatnonzero(loudness >= ECHOING)):
             since_s, until_s = begins_s + int(loud[0]) / rate_hz, begins_s + (int(loud[-1]) + 1) / rate_hz
             self._gate.heard_until(until_s, since_s=since_s)
 

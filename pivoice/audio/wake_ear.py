@@ -276,7 +276,7 @@ class OwnVoice:
 
     def says(self, model: str, threshold: float, heard_s: float) -> bool:
         """Return whether what the speaker played lately scores for `model` by itself."""
-        if self._detector is None or not self.was_heard(heard_s):
+        if self._detector is None or self._gate is None or not self._gate.was_heard(heard_s - IN_AIR_S):
             return False
         sound, rate_hz = self._spoken.last()
         sound = sound[-round(WORD_S * rate_hz) :]

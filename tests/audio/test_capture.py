@@ -645,9 +645,9 @@ class AskedGate(HalfDuplexGate):
         super().__init__()
         self.asked_s: list[float] = []
 
-    def was_audible(self, since_s: float) -> bool:
+    def was_heard(self, since_s: float) -> bool:
         self.asked_s.append(since_s)
-        return super().was_audible(since_s)
+        return super().was_heard(since_s)
 
 
 def test_what_a_canceller_held_back_is_dated_when_it_was_captured(tmp_path: Path):
