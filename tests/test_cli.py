@@ -85,3 +85,61 @@ def test_metrics_are_printed_as_prometheus_reads_them(
 
     assert code == 0
     assert capsys.readouterr().out == answer["text"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ("volume", {}),
+        ("volume 40", {"value": "40"}),
+        ("volume -10", {"value": "-10"}),
+        ("gain up", {"value": "up"}),
+        ("tools", {}),
+        ("call get_time", {"tool": "get_time", "arguments": {}}),
+        ('call add {"a": 1, "b": [2]}', {"tool": "add", "arguments": {"a": 1, "b": [2]}}),
+        ("timers", {}),
+        ("timers cancel soft eggs", {"cancel": "soft eggs"}),
+        ("notes forget all", {"forget": "all"}),
+    ],
+)
+def test_what_is_asked_of_hands_and_tools(
+    typed: str, sent: dict[str, object], monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[object] = []
+    monkeypatch.setattr(caller, "request", lambda path, request, **_: asked.append(request) or CALLED)
+
+    code = cli.main(["ctl", *typed.split(" ")])
+
+    assert code == 0
+    assert asked == [{"command": typed.split(" ")[0], **sent}]
+
+
+CALLED = {"result": "{}", "is_error": False}
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["call"], "pivoice ctl tools lists them"),
+        (["call", "add", "{a: 1}"], "is not JSON"),
+        (["call", "add", "[1]"], "but no object"),
+        (["timers", "tea"], "takes nothing, or cancel"),
+        (["timers", "cancel"], "takes nothing, or cancel"),
+        (["notes", "erase", "1"], "takes nothing, or forget"),
+    ],
+)
+def test_what_makes_no_request_is_explained(typed: list[str], said: str, capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["ctl", *typed]) == 1
+
+    assert said in capsys.readouterr().err
+
+
+def test_a_tool_that_fails_by_hand_is_an_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    answer = {"tool": "add", "is_error": True, "result": '{"error": "no"}'}
+    monkeypatch.setattr(caller, "request", lambda *_, **__: answer)
+
+    code = cli.main(["ctl", "call", "add"])
+
+    assert (code, capsys.readouterr().out) == (1, '{"error": "no"}\n')
