@@ -1,9 +1,9 @@
 """Measure what the project promises, on the sound card's own timeline. Started by `scripts/bench VERB`.
 
-For `echo` see bench_echo.py, for `wake` bench_wake.py. For the others the daemon is `pivoice run` at default
-settings (but for echo = "none"), on the bed's ALSA PCMs; the far end a bare server in this process, whose
-clock is the card's (CLOCK_MONOTONIC): figures are positions on timelines, so a busy machine makes them worse,
-never better.
+For `button` see bench_button.py, for `echo` bench_echo.py, for `wake` bench_wake.py. For the others the
+daemon is `pivoice run` at default settings (but for echo = "none"), on the bed's ALSA PCMs; the far end a bare
+server in this process, whose clock is the card's (CLOCK_MONOTONIC): figures are positions on timelines, so a
+busy machine makes them worse, never better.
 Exit 1 when a promise is missed.
 """
 
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import bench_button  # noqa: E402
 import bench_echo  # noqa: E402
 import bench_wake  # noqa: E402
 from figures import Figure, show  # noqa: E402
@@ -163,6 +164,7 @@ def main() -> int:
     interrupt = verbs.add_parser("interrupt", help="from an interruption to silence")
     interrupt.add_argument("--count", type=int, default=100, help="interruptions to measure")
     interrupt.set_defaults(bench=bench_interrupt)
+    bench_button.add_verb(verbs)
     bench_echo.add_verb(verbs)
     bench_wake.add_verb(verbs)
     options = parser.parse_args()

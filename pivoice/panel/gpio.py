@@ -13,6 +13,7 @@ import re
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,7 @@ def explained(device: str) -> Iterator[None]:
     try:
         yield
     except errors() as error:
+        traceback.clear_frames(error.__traceback__)  # else the device that never was keeps its pin reserved
         reason = str(error) or type(error).__name__
         if reason[0] == reason[-1] == "'":  # lgpio quotes its own: 'GPIO busy'
             reason = reason[1:-1]
@@ -120,7 +122,7 @@ def errors() -> tuple[type[Exception], ...]:
 
 
 def _open_lgpio() -> Any:
-    chips = sorted(Path("/dev").glob("gpiochip*"))
+    chips = _chips()
     if not chips:
         raise _failure("GPIO", "this machine has no GPIO (/dev/gpiochip*)", "")
     if not any(os.access(chip, os.R_OK | os.W_OK) for chip in chips):
@@ -140,6 +142,10 @@ def _open_lgpio() -> Any:
     # with a kernel of 2024, and for a Pi 5 with an expander. Where no label tells, its guess is the best.
     header = lines.header_chip()
     return LGPIOFactory(chip=int(header.name.removeprefix("gpiochip")) if header else None)
+
+
+def _chips() -> list[Path]:
+    return sorted(Path("/dev").glob("gpiochip*"))
 
 
 @contextlib.contextmanager

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 
 import gpiozero
 import pytest
@@ -210,7 +213,7 @@ class StickyPin(MockPWMPin):  # type: ignore[misc]
 def test_with_lgpio_a_line_is_freed_and_watched_anew(header: Header, monkeypatch: pytest.MonkeyPatch):
     freed: list[tuple[int, int]] = []
     lgpio = type("lgpio", (), {"gpio_free": staticmethod(lambda *line: freed.append(line))})
-    monkeypatch.setitem(gpio.sys.modules, "lgpio", lgpio)
+    monkeypatch.setitem(sys.modules, "lgpio", lgpio)
     header.factory = LgpioLike(pin_class=StickyPin)
     first = header.open(PanelConfig())
     before = header.pin(17)
@@ -246,3 +249,40 @@ def test_a_busy_line_of_which_nobody_knows_says_how_to_find_out(monkeypatch: pyt
 
     with pytest.raises(DeviceError, match="gpioinfo"), gpio.explained("button on GPIO 17"):
         raise OSError("'GPIO busy'")
+
+
+def test_a_pin_that_was_taken_can_be_had_once_it_is_free(header: Header, monkeypatch: pytest.MonkeyPatch):
+    """gpiozero reserves a pin before it has it, for as long as anybody remembers the attempt."""
+
+    class Taken(MockPWMPin):  # type: ignore[misc]
+        def __init__(self, *arguments: object) -> None:
+            raise OSError("'GPIO busy'")
+
+    header.factory.pin_class = Taken
+    failed = header.open(PanelConfig())
+    header.factory.pin_class = MockPWMPin
+
+    assert [fault.reason for fault in failed.faults] == ["GPIO busy"]
+    assert header.open(PanelConfig()).faults == []
+
+
+def test_the_chip_is_the_headers_not_the_one_that_gpiozero_guesses(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    opened: list[int | None] = []
+    modules = {
+        "lgpio": SimpleNamespace(gpiochip_open=None, error=OSError),
+        "gpiozero.pins.lgpio": SimpleNamespace(LGPIOFactory=lambda chip: opened.append(chip)),
+    }
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(gpio, "_chips", lambda: [tmp_path])
+    monkeypatch.setattr(gpiozero.Device, "pin_factory", None)
+    monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "lgpio")
+
+    monkeypatch.setattr(lines, "header_chip", lambda: Path("/dev/gpiochip4"))
+    gpio.open_factory()
+    monkeypatch.setattr(lines, "header_chip", lambda: None)
+    gpio.open_factory()
+
+    assert opened == [4, None]
