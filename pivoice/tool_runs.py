@@ -63,7 +63,8 @@ class ToolRuns:
 
     def start(self, call: RunTool) -> None:
         """Begin to answer `call`."""
-        task = asyncio.create_task(self._serve(call), name=f"tool {call.name}")
+        serving = self._refuse(call) if len(self) >= MAX_RUNS else self._serve(call)
+        task = asyncio.create_task(serving, name=f"tool {call.name}")
         self._open.add(task)
         task.add_done_callback(self._open.discard)
         task.add_done_callback(self._started.discard)
@@ -81,11 +82,11 @@ class ToolRuns:
             task.cancel()
         self._started.clear()
 
+    async def _refuse(self, call: RunTool) -> None:
+        busy = {"error": f"{MAX_RUNS} tools are at work already. Tell the user to try again in a while."}
+        self._post(ToolFinished(call.session, call.call_id, json.dumps(busy), True))
+
     async def _serve(self, call: RunTool) -> None:
-        if len(self) > MAX_RUNS:
-            busy = {"error": f"{MAX_RUNS} tools are at work already. Tell the user to try again in a while."}
-            self._post(ToolFinished(call.session, call.call_id, json.dumps(busy), True))
-            return
         work = asyncio.create_task(self._tools.run(call.name, call.arguments), name=f"{call.name} runs")
         try:
             await self._wait(work)
