@@ -1,9 +1,9 @@
 """Measure what the project promises, on the sound card's own timeline. Started by `scripts/bench VERB`.
 
 For `button` see bench_button.py, for `echo` bench_echo.py, for `wake` bench_wake.py. For the others the
-daemon is `pivoice run` at default settings (but for echo = "none"), on the bed's ALSA PCMs; the far end a bare
-server in this process, whose clock is the card's (CLOCK_MONOTONIC): figures are positions on timelines, so a
-busy machine makes them worse, never better.
+daemon is `pivoice run` at default settings (but for echo = "none"), on the bed's ALSA PCMs; the far end a
+bare server in this process, whose clock is the card's (CLOCK_MONOTONIC): figures are positions on timelines,
+so a busy machine makes them worse, never better.
 Exit 1 when a promise is missed.
 """
 
