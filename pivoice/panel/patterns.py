@@ -90,7 +90,7 @@ PATTERNS: dict[str, Pattern] = {
             3.0,
             shape="arc",
             follows="microphone",
-            means="it is your turn: what you say goes to the agent; brighter (a ring: an arc) as you speak",
+            means="your turn: what you say goes to the agent; the louder, the brighter",
         ),
         Pattern("thinking", _VIOLET, "pulse", 0.8, shape="comet", means="the agent is thinking"),
         Pattern(
@@ -99,7 +99,7 @@ PATTERNS: dict[str, Pattern] = {
             "breathe",
             1.2,
             follows="speaker",
-            means="the agent is speaking; brighter with its voice",
+            means="the agent is speaking; the louder, the brighter",
         ),
         Pattern(
             "yielding",
