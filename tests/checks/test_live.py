@@ -70,7 +70,7 @@ def untouched(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object, **__: object) -> None:
         raise AssertionError("the daemon's own was touched")
 
-    for module, name in ((sound, "open_capture"), (sound, "open_playback"), (pins, "GpioPanel")):
+    for module, name in ((sound, "open_capture"), (sound, "open_playback"), (pins, "open_factory")):
         monkeypatch.setattr(module, name, never)
 
 
@@ -132,7 +132,7 @@ def test_a_lost_speaker_is_told_in_the_daemons_words(pi: FakePi, place: Path):
 
 
 def test_pins_that_the_daemon_holds_are_left_to_it(pi: FakePi, place: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pins, "_used_lines", lambda *_: {17: "lg", 27: "lg"})
+    monkeypatch.setattr(pins.lines, "users_of", lambda *_: {17: "lg", 27: "lg"})
     with daemon(place):
         found = only(pins.gpio, known(pi, place))
     assert found.verdict == "ok" and "held by pivoice: GPIO 17, 27" in found.text
