@@ -44,7 +44,8 @@ class PanelConfig:
     """Buttons and lights on the header, kept in memory, or none."""
     button_pin: Pin | None = 17
     """BCM number of the button's pin, the other leg to ground: a press is wake_or_stop, holding it mute. More
-    buttons, or other uses, by [[panel.button]], which on the same pin takes its place."""
+    buttons, or other uses, by [[panel.button]], which on the same pin takes its place (one with press = ""
+    leaves the pin alone)."""
     button: list[ButtonConfig] = field(default_factory=list)
     """Buttons, each a [[panel.button]] with its own settings."""
     long_press_s: HoldSeconds = 1.0
@@ -54,9 +55,10 @@ class PanelConfig:
     debounce_ms: DebounceMs = 20
     """ms a button's contact must be still before it counts; cheap ones chatter for 5 to 20."""
     mute_switch_pin: Pin | None = None
-    """BCM number of a mute switch that stays where it is put; while it mutes, nothing else unmutes."""
+    """BCM number of a mute switch that stays where it is put; while it mutes, nothing else unmutes. One that
+    cannot be read mutes."""
     mute_switch_level: Literal["low", "high"] = "low"
-    """Level of its pin that mutes; low: closed to ground."""
+    """Level of its pin that mutes; "low": closed to ground, "high": closed to 3.3 V."""
     light: LightName | list[LightName] = "auto"
     """The light, or a list of lights: "led" (on and off), "pwm" (an LED that is dimmed), "rgb", "apa102"
     (also SK9822), "ws2812", "sk6812" (with white), "respeaker_2mic", "respeaker_4mic", "none"; "auto" is rgb
