@@ -137,7 +137,7 @@ def test_pins_that_the_daemon_holds_are_left_to_it(pi: FakePi, place: Path, monk
         found = only(pins.gpio, known(pi, place))
     assert found.verdict == "ok" and "held by pivoice: GPIO 17, 27" in found.text
 
-    monkeypatch.setattr(pins, "_used_lines", lambda *_: {17: "w1-gpio"})
+    monkeypatch.setattr(pins.lines, "users_of", lambda *_: {17: "w1-gpio", 27: "lg"})
     with daemon(place):
         found = only(pins.gpio, known(pi, place))
     assert found.verdict == "warn" and "GPIO 17 is used by w1-gpio" in found.text
