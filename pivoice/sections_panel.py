@@ -80,7 +80,7 @@ class PanelConfig:
     brightness: Percent = 100
     """Brightness of all lights, 1-100; 0 is dark."""
     night_brightness: Percent = 20
-    """Brightness between night_from and night_until; 0 is as faint as can be, for what is lit stays visible."""
+    """Brightness between night_from and night_until; 0 is as faint as can be, never dark."""
     night_from: str = ""
     """Time of day from which the lights are dimmed, such as "22:00"; "" never dims them."""
     night_until: str = ""
