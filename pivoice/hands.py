@@ -172,7 +172,7 @@ class _Button:
                 self._gestures.forget()
                 self._told(self, None)
             elif self._is_swallowed:
-                self._is_swallowed = is_down
+                self._is_swallowed = False  # it is up
             else:
                 self._tell(self._gestures.moved(is_down, at_s))
         self._tell(self._gestures.passed(time_s))

@@ -149,7 +149,19 @@ def test_a_press_while_it_rings_silences_and_nothing_else_until_it_is_released()
         await desk.furnish(button).move(0.002, 0.003, 4.0, 1.0)
         await desk.move(0.1, 1.0)
 
-    assert at_desk(main).came == [RingSilenced(), ButtonPressed()]
+    desk = at_desk(main)
+
+    assert desk.came == [RingSilenced(), ButtonPressed()]
+    assert desk.at_s[0] == 0.0  # the moment it goes down
+
+
+def test_a_press_that_silences_is_no_half_of_a_double_one_and_takes_the_other_half_with_it():
+    async def main(desk: Desk) -> None:
+        await desk.furnish(ButtonConfig(22, double="stop")).move(0.1, 0.1)
+        desk.is_ringing = True
+        await desk.move(0.1, 1.0)
+
+    assert at_desk(main).came == [RingSilenced()]
 
 
 def test_a_press_that_is_known_only_once_it_rings_silences():

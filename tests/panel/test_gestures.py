@@ -99,7 +99,7 @@ def test_a_caller_who_is_late_gets_what_would_have_been():
 
 
 def test_what_is_forgotten_comes_to_nothing():
-    gestures = Gestures(hold_s=1.0, double_s=0.4)
+    gestures = Gestures(hold_s=1.0, double_s=None)
     gestures.moved(True, 0.0)
 
     gestures.forget()

@@ -192,7 +192,14 @@ refractory_s = 1.0
 [turn]
 follow_up_s = 4.0
 no_speech_s = 5.0
+[panel]
+mute_switch_pin = 24
+[[panel.button]]
+pin = 22
+press = "push_to_talk"
 """
+TALK_BUTTON = 1
+"""After the one of the short form."""
 
 
 def wake_word() -> Samples:

@@ -18,7 +18,7 @@ from pivoice.agent.simulated_voice import load_voice, speech_directory
 from pivoice.errors import PivoiceError
 from pivoice.panel.simulated import SimulatedPanel
 from tests.support.soak.disturbance import Calm
-from tests.support.soak.ground import MIC_HZ, SoakWorld, wake_word
+from tests.support.soak.ground import MIC_HZ, TALK_BUTTON, SoakWorld, wake_word
 from tests.support.speech import load_speech
 
 _WAKE = wake_word()
@@ -80,6 +80,8 @@ class User:
             "calls in crowds": self._call_in_crowds,
             "hears nothing of it": self._ask_in_vain,
             "presses": self._press,
+            "talks by a button": self._talk_by_button,
+            "puts the switch": self._switch,
         }
         self._talks = tuple(self._acts)[:6]
 
@@ -214,7 +216,31 @@ class User:
             await asyncio.sleep(self._random.choice([0.0, 0.05, 0.4, 2.0]))
         await self._ends()
 
+    async def _talk_by_button(self) -> None:
+        """Hold it and speak; now and then something lies on it."""
+        self._panel.down(TALK_BUTTON)
+        await self._speak("weather", "user_weather")
+        await asyncio.sleep(self._random.choice([0.0, 1.0, 200.0]))
+        self._panel.up(TALK_BUTTON)
+        await self._ends()
+
     # --- switches ---
+
+    async def _switch(self) -> None:
+        """Mute for good, by the switch, in a talk or out of it; nothing but the switch unmutes."""
+        if self._random.random() < 0.5:
+            await self._wake()
+        panel = self._panel
+        panel.switch(on=True)
+        await self._tell("unmute")
+        await asyncio.sleep(self._random.choice([1.0, 5.0, 300.0]))
+        closed = await self._world.becomes(lambda: not self._world.daemon.ears.is_open, 1.0)
+        # a panel that is closed tells of a daemon that was replaced, whose switch is where it is at first
+        is_kept = closed or panel.is_closed
+        self._world.promises.check(is_kept, "muted by the switch, and the microphone is open")
+        panel.switch(on=False)
+        await self._tell("unmute")
+        await self._ends()
 
     async def _hold(self) -> None:
         self._panel.down()
