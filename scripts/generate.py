@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write what is derived from the code: config/pivoice.toml, and README's settings table and state diagram.
+"""Write what is derived from the code: config/pivoice.toml, the light's picture, README's tables and diagram.
 
 Run as `.venv/bin/python scripts/generate.py`; with `--check` it writes nothing and fails if a file is stale
 (a test does that).
@@ -18,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from light_picture import light_picture, light_table  # noqa: E402
+
 from pivoice import config  # noqa: E402
 from pivoice.turn.diagram import diagram  # noqa: E402
 
@@ -32,8 +34,13 @@ def main() -> int:
     readme = ROOT / "README.md"
     text = readme.read_text() if readme.exists() else ""
     text = _replace(text, "settings", _table())
+    text = _replace(text, "light", light_table())
     text = _replace(text, "diagram", f"```mermaid\n{diagram().strip()}\n```")
-    made = {ROOT / "config/pivoice.toml": _toml(), readme: text}
+    made = {
+        ROOT / "config/pivoice.toml": _toml(),
+        ROOT / "config/light.svg": light_picture(),
+        readme: text,
+    }
     stale = [path for path, content in made.items() if not path.exists() or path.read_text() != content]
     if "--check" in sys.argv:
         for path in stale:
