@@ -182,6 +182,18 @@ def test_the_talk_button_silences_what_rings_and_does_not_talk():
     assert at_desk(main).came == [RingSilenced()]
 
 
+def test_holding_to_talk_while_it_begins_to_ring_silences_and_does_not_talk():
+    async def main(desk: Desk) -> None:
+        desk.furnish(ButtonConfig(22, hold="push_to_talk")).edge(True)
+        await asyncio.sleep(0.2)
+        desk.is_ringing = True
+        await asyncio.sleep(2.0)
+        desk.edge(False)
+        await asyncio.sleep(1.0)
+
+    assert at_desk(main).came == [RingSilenced()]
+
+
 def test_holding_to_talk_lasts_as_long_as_it_is_held():
     async def main(desk: Desk) -> None:
         await desk.furnish(ButtonConfig(22, hold="push_to_talk", hold_s=0.5)).move(3.0, 1.0)
@@ -230,15 +242,19 @@ def test_who_closes_while_somebody_talks_lets_go_of_the_button_once():
         desk.hands.close()
         desk.edge(False, 0)
         await asyncio.sleep(5.0)
+        await desk.move(0.5, 0.5)
 
     assert at_desk(main).came == [TalkPressed(), TalkReleased()]
 
 
 def test_who_is_closed_by_what_a_press_does_does_nothing_more():
     async def main(desk: Desk) -> None:
-        desk.furnish(ButtonConfig(22, press="stop"))
+        await asyncio.sleep(2.0)
+        desk.furnish(ButtonConfig(22, press="stop", double="hush", hold="mute"))
         desk.hands._post = lambda event: (desk.note(event), desk.hands.close())  # type: ignore[assignment]
-        await desk.move(0.005, 1.0)
+        for is_down, at_s in ((True, 0.0), (False, 0.1), (True, 1.9)):  # told late: a press, and one begun
+            desk.hands.take(Edge(0, is_down, at_s))
+        await asyncio.sleep(5.0)
 
     assert at_desk(main).came == [StopAsked()]
 
