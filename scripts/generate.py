@@ -23,6 +23,8 @@ from light_picture import light_picture, light_table  # noqa: E402
 from pivoice import config  # noqa: E402
 from pivoice.turn.diagram import diagram  # noqa: E402
 
+_LANGUAGES = {".toml": "toml", ".py": "python", "": "sh"}  # of recipes, by the ends of their names
+
 HEAD = """\
 # pivoice's settings: each with its default, commented out. Uncomment a line to change it.
 # `pivoice config --check` says whether the file is right. A line with ## has no default: it is unset.
@@ -36,6 +38,7 @@ def main() -> int:
     text = _replace(text, "settings", _table())
     text = _replace(text, "light", light_table())
     text = _replace(text, "diagram", f"```mermaid\n{diagram().strip()}\n```")
+    text = _with_recipes(text)
     made = {
         ROOT / "config/pivoice.toml": _toml(),
         ROOT / "config/light.svg": light_picture(),
@@ -95,6 +98,17 @@ def _table() -> str:
         key = setting.key.replace(setting.table, f"[[{setting.table}]]", 1) if setting.table else setting.key
         rows.append(f"| `{key}` | {default} | {doc} |")
     return "\n".join(rows)
+
+
+def _with_recipes(text: str) -> str:
+    """Put every recipe of config/recipes where README has its marks."""
+    folder = ROOT / "config/recipes"
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if f"<!-- recipe {name} -->" in text:
+            content = f"```{_LANGUAGES[path.suffix]}\n{path.read_text().rstrip()}\n```"
+            text = _replace(text, f"recipe {re.escape(name)}", content)
+    return text
 
 
 def _replace(text: str, name: str, content: str) -> str:
