@@ -1,4 +1,4 @@
-"""Tools at work: heard when slow, told of later when slower; one answer to each call, whatever comes first."""
+"""Tools at work: heard when slow, told of later when slower; one answer to a call, whatever comes first."""
 
 from __future__ import annotations
 
