@@ -56,7 +56,7 @@ class Missed:
 
     name: str
     due_s: float
-    is_alarm: bool
+    noticed_s: float
 
 
 @dataclass

@@ -193,9 +193,9 @@ class Timers:
 
     @property
     def missed(self) -> list[Missed]:
-        """What could not be rung in the last days, the latest last."""
+        """What could not be rung, as was seen in the last two days; the latest last."""
         now_s = self.times.now_s()
-        return [each for each in self._missed if abs(now_s - each.due_s) < _MISSED_S]
+        return [each for each in self._missed if abs(now_s - each.noticed_s) < _MISSED_S]
 
     def is_ringing(self, entry: Entry) -> bool:
         return entry in self._ringing
@@ -281,7 +281,8 @@ class Timers:
             "%s was missed: it was due %s ago, when the device was off or its clock was wrong", kind,
             length_said(late_s),
         )  # fmt: skip
-        missed = Missed(entry.name, self.times.now_s() - late_s, isinstance(entry, Alarm))
+        now_s = self.times.now_s()
+        missed = Missed(entry.name, due_s=now_s - late_s, noticed_s=now_s)
         self._missed = [*self._missed, missed][-_MISSED_KEPT:]
         self._done(entry)
 
@@ -313,7 +314,7 @@ class Timers:
         for entry in self._entries:
             if not isinstance(entry, Alarm) or entry.is_dated or entry.days or entry.boot != self._boot:
                 continue
-            if entry not in self._ringing and not -self._ring_s <= -self._late_s(entry) <= _DAY_S + 3600:
+            if not -self._ring_s <= -self._late_s(entry) <= _DAY_S + 3600:
                 entry.day = first_day(
                     self.times, entry.at, (), after_s=now_s, on=self.times.local(now_s).date()
                 )
@@ -324,9 +325,8 @@ class Timers:
         now_s = self.times.now_s()
         today, day = self.times.local(now_s).date(), alarm.day
         alarm.day = last_day(self.times, alarm, now_s) or day
-        beyond = today + timedelta(
-            days=2
-        )  # of one day it may be ahead: the zone, or a small step, over midnight
+        # One day more than it should: the zone, or the clock, may have been set back over midnight.
+        beyond = today + timedelta(days=2)
         if alarm.day > first_day(self.times, alarm.at, alarm.days, after_s=now_s, on=beyond):
             alarm.day = first_day(self.times, alarm.at, alarm.days, after_s=now_s, on=today)
         return alarm.day != day

@@ -150,6 +150,7 @@ def test_a_word_inside_another_is_not_that_word():
     assert found(notes_of("The carpet is blue."), "car") == [
         "The carpet is blue."
     ]  # an ending, for all we know
+    assert found(notes_of("It is in the inn."), "i") == []
     assert found(notes_of("The cardboard is blue.", "It is an oscar."), "car") == []
 
 

@@ -39,6 +39,7 @@ def path(tmp_path: Path) -> Path:
             {"rings_at": "7:30 in the morning, tomorrow, Tuesday, 24 November"},
         ),
         ({"at": "22:30"}, {"rings_at": "10:30 at night, today, Monday, 23 November", "left": "30 minutes"}),
+        ({"at": "22:00"}, {"rings_at": "10 o'clock at night, tomorrow, Tuesday, 24 November"}),
         ({"at": "22:30", "date": "tomorrow"}, {"rings_at": "10:30 at night, tomorrow, Tuesday, 24 November"}),
         (
             {"at": "7 pm", "date": "2026-12-24"},
@@ -255,6 +256,20 @@ def test_what_rings_is_meant_where_no_name_is_given_and_cancelling_it_silences_i
         await asyncio.sleep(6 * MINUTE)
         await device.ask("cancel_timer")
 
+        assert [entry.name for entry in device.timers.entries] == ["roast"]
+
+    assert live(days).hushed == 1
+
+
+def test_all_that_rings_is_cancelled_together():
+    async def days(device: Device) -> None:
+        for name in ("tea", "eggs"):
+            await device.ask("set_timer", minutes=5, name=name)
+        await device.ask("set_timer", minutes=50, name="roast")
+        await asyncio.sleep(6 * MINUTE)
+        told = await device.ask("cancel_timer", name="timer")
+
+        assert told["names"] == ["tea", "eggs"]
         assert [entry.name for entry in device.timers.entries] == ["roast"]
 
     assert live(days).hushed == 1

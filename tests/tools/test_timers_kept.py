@@ -96,10 +96,37 @@ def test_a_step_before_a_reboot_does_not_spoil_a_timer(path: Path):
         device.timers.set_timer(HOUR, "roast")
         device.set_clock(+100 * DAY)
         await asyncio.sleep(MINUTE)
+        device.lose_power()
         await device.reboot(off_s=10 * MINUTE)
         await asyncio.sleep(HOUR)
 
     assert [at[4:] for _, at in live(days, path).rang] == ["23:00:00"]
+
+
+def test_many_small_corrections_of_the_clock_count_as_one(path: Path):
+    async def days(device: Device) -> None:
+        device.timers.set_timer(10 * MINUTE, "pizza")
+        for _ in range(9):
+            device.set_clock(+1.0)
+            await asyncio.sleep(31)
+        device.lose_power()
+        await device.reboot(off_s=MINUTE)
+        await asyncio.sleep(HOUR)
+
+    ((_, at),) = live(days, path).rang
+    assert "Mon 22:10:07" <= at <= "Mon 22:10:09"
+
+
+def test_a_daemon_that_crashes_again_and_again_does_not_put_a_timer_off(path: Path):
+    async def days(device: Device) -> None:
+        device.timers.set_timer(10 * MINUTE, "pizza")
+        await device.reboot(off_s=0, loses_s=3000 * DAY)
+        for _ in range(6):
+            await asyncio.sleep(2 * MINUTE)
+            device.lose_power()
+            device.start()
+
+    assert [label for label, _ in live(days, path).rang][:1] == ["pizza"]
 
 
 def test_alarms_survive_restart_and_reboot(path: Path):
@@ -114,15 +141,32 @@ def test_alarms_survive_restart_and_reboot(path: Path):
 
 
 def test_a_repeating_alarm_does_not_ring_by_a_clock_that_is_not_believed(path: Path):
+    lost_s = 3000 * DAY + 15.5 * HOUR + 5 * MINUTE  # shows 07:25, years ago
+
     async def days(device: Device) -> None:
         device.timers.set_alarm(time(7, 30), days=range(7), name="daily")
-        await device.reboot(off_s=HOUR, loses_s=DAY / 2 + 3 * HOUR + 25 * MINUTE)  # shows 07:35 on Monday
+        await device.reboot(off_s=HOUR, loses_s=lost_s)
         await asyncio.sleep(10 * MINUTE)
-        assert device.timers.missed == []
-        device.set_clock(DAY / 2 + 3 * HOUR + 25 * MINUTE)
+        assert device.rang == []
+        device.set_clock(lost_s)
         await asyncio.sleep(9 * HOUR)
+        assert device.timers.missed == []
 
     assert live(days, path).rang == [("daily", "Tue 07:30:00")]
+
+
+def test_a_clock_that_is_set_is_believed_at_once_whatever_was_written_down(path: Path):
+    """It was years ahead when the power went."""
+
+    async def days(device: Device) -> None:
+        device.set_clock(+1000 * DAY)
+        device.timers.set_alarm(time(22, 30), days=range(7), name="daily")
+        await device.reboot(off_s=0, loses_s=1003 * DAY)
+        await asyncio.sleep(MINUTE)
+        device.set_clock(+3 * DAY)
+        await asyncio.sleep(HOUR)
+
+    assert live(days, path).rang == [("daily", "Mon 22:30:00")]
 
 
 def test_a_clock_that_nobody_sets_is_believed_after_an_hour(path: Path):
@@ -146,6 +190,21 @@ def test_what_rings_when_the_daemon_restarts_rings_again(path: Path):
 
     assert [label for label, _ in device.rang] == ["tea", "tea"]
     assert device.timers.entries == []
+
+
+def test_an_alarm_that_passed_while_the_machine_was_off_was_missed_and_is_not_moved(path: Path):
+    """Its clock goes on where it stopped, until the network tells it that three days have gone by."""
+
+    async def days(device: Device) -> None:
+        device.timers.set_alarm(time(7, 30))
+        await device.reboot(off_s=3 * DAY, loses_s=3 * DAY)
+        await asyncio.sleep(MINUTE)
+        device.set_clock(+3 * DAY)
+        await asyncio.sleep(DAY)
+
+        assert [missed.name for missed in device.timers.missed] == ["07:30 alarm"]
+
+    assert live(days, path).rang == []
 
 
 def test_a_repeating_alarm_that_was_missed_for_a_week_is_missed_once(path: Path):
