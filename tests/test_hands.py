@@ -225,6 +225,13 @@ def test_the_switch_is_told_by_its_level_and_its_bounces_settle_to_it():
     assert at_desk(main).came == [MuteSwitched(on=True), MuteSwitched(on=False)]
 
 
+def test_a_switch_that_muted_at_the_start_is_heard_when_it_does_no_more():
+    async def main(desk: Desk) -> None:
+        desk.furnish().edge(False, MUTE_SWITCH)
+
+    assert at_desk(main).came == [MuteSwitched(on=False)]
+
+
 def test_the_switch_is_no_press_for_what_rings():
     async def main(desk: Desk) -> None:
         desk.is_ringing = True
