@@ -41,16 +41,16 @@ def test_a_tool_call_that_the_user_cuts_short_is_answered_all_the_same(tmp_path:
         async def never(*_: object) -> None:
             await slow.wait()
 
-        world.daemon.tools.run = never  # type: ignore[method-assign, assignment]
+        world.daemon.toolbox.registry.run = never  # type: ignore[method-assign, assignment]
         world.say("user_wake_time")
-        await world.until(lambda: len(world.daemon._tool_runs) > 0, 10)
+        await world.until(lambda: len(world.daemon.toolbox.runs) > 0, 10)
 
         world.daemon.post(ButtonPressed())
         await asyncio.sleep(2)
 
         (result,) = world.agent.session.results.values()
         assert result["is_error"] is True
-        assert len(world.daemon._tool_runs) == 0
+        assert len(world.daemon.toolbox.runs) == 0
 
     live(main, tmp_path, plan=plan)
 
