@@ -26,35 +26,36 @@ def read_secrets(named: Mapping[str, str], environ: Mapping[str, str]) -> dict[s
 
 
 def _read(name: str, where: str, environ: Mapping[str, str]) -> str:
-    directory = environ.get("CREDENTIALS_DIRECTORY")
+    directory = environ.get("CREDENTIALS_DIRECTORY", "")
     if where.startswith("/"):
-        path = Path(where)
+        path, told = Path(where), repr(where)
     elif directory and "/" not in where and where not in ("", ".", ".."):
-        path = Path(directory) / where
+        # not shown: somebody may have written the secret itself there
+        path, told = Path(directory, where), "the systemd credential that the settings name"
     else:
-        why = (
-            "names no path from /, and this is no service of systemd" if not directory else "is no such name"
+        why = "its settings name no file" + (
+            "" if directory else ", and credentials there are in a service alone"
         )
-        raise ToolError(f"the secret {name} cannot be read: {where!r} {why}")
+        raise ToolError(f"the secret {name} cannot be read: {why}")
     try:
         with open(path, "rb", opener=_open_at_once) as file:
             mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode):
-                raise ToolError(f"the secret {name} cannot be read: {str(path)!r} is not a file")
+                raise ToolError(f"the secret {name} cannot be read: {told} is not a file")
             if mode & (stat.S_IROTH | stat.S_IWOTH):
                 mend = f"chmod o= {shlex.quote(str(path))}"
-                raise ToolError(f"the secret {name} in {str(path)!r} can be read by other users; run: {mend}")
+                raise ToolError(f"the secret {name} in {told} can be read by other users; run: {mend}")
             content = file.read(_MOST_BYTES + 1)
     except OSError as error:
-        raise ToolError(f"the secret {name} cannot be read from {str(path)!r}: {error.strerror}") from None
+        raise ToolError(f"the secret {name} cannot be read from {told}: {error.strerror}") from None
     if len(content) > _MOST_BYTES:
-        raise ToolError(f"the secret {name} in {str(path)!r} is longer than {_MOST_BYTES} bytes")
+        raise ToolError(f"the secret {name} in {told} is longer than {_MOST_BYTES} bytes")
     try:
         text = content.decode().rstrip("\r\n")
     except UnicodeDecodeError:
-        raise ToolError(f"the secret {name} in {str(path)!r} is not text") from None  # the error holds it
+        raise ToolError(f"the secret {name} in {told} is not text") from None  # the error holds it
     if not text or "\0" in text:
-        raise ToolError(f"the secret {name} in {str(path)!r} is {'empty' if not text else 'not text'}")
+        raise ToolError(f"the secret {name} in {told} is {'not text' if text else 'empty'}")
     return text
 
 
