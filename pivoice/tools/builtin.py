@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 
 from pivoice.errors import ToolError
 from pivoice.tools.registry import ToolDefinition
 from pivoice.tools.spoken import WEEKDAYS, describe_time, length_said
 from pivoice.tools.times import Times
-from pivoice.tools.zones import find_zone
 
 _NOTHING: dict[str, object] = {"type": "object", "properties": {}, "required": []}
 _GET_TIME: dict[str, object] = {
@@ -57,7 +56,7 @@ def get_time_tool(times: Times = Times()) -> ToolDefinition:
         here, said = times.local_now(), str(arguments.get("zone") or "").strip()
         if not said:
             return json.dumps(_told(here, times.zone_name()))
-        name, zone = await asyncio.to_thread(find_zone, said, here)
+        name, zone = await asyncio.to_thread(_find_zone, said, here)
         there = here.astimezone(zone)
         return json.dumps({**_told(there, name), "compared_with_here": _difference(there, here)})
 
@@ -140,6 +139,12 @@ def end_conversation_tool(say_goodbye: Callable[[], None]) -> ToolDefinition:
         parameters=_NOTHING,
         run=run,
     )
+
+
+def _find_zone(said: str, now: datetime) -> tuple[str, tzinfo]:
+    from pivoice.tools.zones import find_zone  # half a megabyte that most devices never need
+
+    return find_zone(said, now)
 
 
 def _told(moment: datetime, zone: str) -> dict[str, str]:

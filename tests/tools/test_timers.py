@@ -186,7 +186,7 @@ def test_what_was_missed_is_told_for_two_days():
         device.set_clock(+2 * HOUR)
         await asyncio.sleep(DAY)
         assert len(device.timers.missed) == 1
-        await asyncio.sleep(DAY)
+        await asyncio.sleep(DAY + HOUR)
         assert device.timers.missed == []
 
     live(days)
