@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import PIPE, Process, SubprocessStreamProtocol
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NoReturn
@@ -27,9 +27,10 @@ _ERRORS_S = 0.05  # at most 80 kB of complaints a second are read, and forgotten
 class Program:
     """One run of a program."""
 
-    def __init__(self, process: Process) -> None:
-        self._process = process
+    def __init__(self, transport: asyncio.SubprocessTransport, protocol: SubprocessStreamProtocol) -> None:
         loop = asyncio.get_running_loop()
+        self._transport = transport
+        self._process = process = Process(transport, protocol, loop)
         self._ended: asyncio.Future[None] = loop.create_future()
         self._pid_fd = -1
         try:
@@ -50,21 +51,22 @@ class Program:
         Raises:
             ToolError: it cannot be started.
         """
+        loop = asyncio.get_running_loop()
         try:
-            process = await asyncio.create_subprocess_exec(
+            transport, protocol = await loop.subprocess_exec(
+                lambda: SubprocessStreamProtocol(limit=MAX_LINE_BYTES, loop=loop),
                 *argv,
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=PIPE,
                 env=dict(environment),
                 cwd=directory,
-                limit=MAX_LINE_BYTES,
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise ToolError(f"cannot start {argv[0]!r}: {reason}") from None
-        return cls(process)
+        return cls(transport, protocol)
 
     async def read_line(self) -> bytes:
         """Return the next line without its end; wait for it, and for its turn. b"" may be one.
@@ -113,6 +115,7 @@ class Program:
             self._complaints.cancel()
             self._signal(signal.SIGKILL)  # also what outlived its parent
             self._note_end()
+            self._transport.close()  # a child's child may hold the pipes
 
     async def _has_ended(self) -> bool:
         await asyncio.wait({self._ended}, timeout=EXIT_S)
