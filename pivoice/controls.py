@@ -35,7 +35,12 @@ class Controls:
         """`record`: where volume and gain are kept."""
         self._sound = sound
         self.volume = Volume(
-            config.audio, record=record, soften=sound.soften, amplify=sound.amplify, clock=clock
+            config.audio,
+            record=record,
+            soften=sound.soften,
+            amplify=sound.amplify,
+            turned=sound.turned,
+            clock=clock,
         )
         self.hands = Hands(
             config.panel,

@@ -133,6 +133,10 @@ class Sound:
         self._gain = factor
         self.ears.amplify(factor)
 
+    def turned(self) -> None:
+        """A card's volume or the microphone's gain was turned: the echo is another one."""
+        self.ears.echo_turned()
+
     def cards(self) -> dict[str, object]:
         """Return what microphone and speaker were opened with, for people."""
         audio, ears, mouth = self._config.audio, self.ears, self.mouth

@@ -193,6 +193,11 @@ class Ears:
         """Hear everything at so much of its amplitude, beside audio.gain_db, from now on."""
         self._gain = factor
 
+    def echo_turned(self) -> None:
+        """The echo is louder or softer than before, and the canceller does not know."""
+        if self._echo:
+            self._order(self._echo.turned)
+
     def set_valve(self, valve: Valve) -> None:
         """Set what happens to periods captured from now on. CLOSED also forgets what waits to go up."""
         if valve is self._asked:

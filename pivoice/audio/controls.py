@@ -17,8 +17,8 @@ from pivoice.audio.ports import Side
 from pivoice.config import AudioConfig
 from pivoice.errors import DeviceError
 
-# Of those behind each other the first there is: one moves all that sounds. Of those beside each other too,
-# because what is plugged in where cannot be known; `audio.mixer` names another.
+# Behind each other: the first there is moves all that sounds. Beside each other: the first, too, because what
+# is plugged in where cannot be known; `audio.mixer` names another.
 IN_A_ROW = ("Master", "PCM", "Digital", "Playback", "DAC", "Speaker Digital")
 ABREAST = ("Speaker", "Headphone", "Headset", "Line Out", "Lineout", "HDMI", "HP", "Output")
 OF_A_MICROPHONE = (

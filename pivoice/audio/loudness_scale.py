@@ -16,6 +16,7 @@ from pivoice.audio.ports import Side
 FULL = 100
 GAIN_PLAIN = 50
 """Microphone gain, where no card does it, that leaves the sound as it is."""
+SILENT_DB = 120.0
 _GAIN_DB = 0.6  # of a step of it: 30 dB over the half of the scale, for a bare I2S microphone
 _ENOUGH_DB = 10.0  # a control that says it goes from 0 dB upwards, or nearly so, counts from somewhere else
 
@@ -66,6 +67,12 @@ class Scale:
         else:
             part = (value - self.lowest) / ((self.highest - self.lowest) or 1.0)
         return max(0, min(FULL, round(FULL * part)))
+
+    def loudness_db(self, value: float | None) -> float:
+        """Return how loud a control at `value` makes it; a guess, if it tells no dB."""
+        if value is None:
+            return -SILENT_DB
+        return value if self.has_db else max(-SILENT_DB, level_db(self.level_of(value)))
 
     def rest(self, level: int, value: float | None) -> float:
         """Return the factor by which a speaker's samples must be softer, with the control at `value`."""

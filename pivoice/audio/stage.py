@@ -54,6 +54,9 @@ class EchoStage(Protocol):
     def discontinuity(self) -> None:
         """The microphone lost samples, or was opened anew."""
 
+    def turned(self) -> None:
+        """The echo is louder or softer than it was, and not because of the samples: a volume was turned."""
+
     def status(self) -> dict[str, object]:
         """Return what `ctl status` shows. Any thread."""
 

@@ -48,10 +48,12 @@ class Volume:
         record: Path | None,
         soften: Callable[[float], None],
         amplify: Callable[[float], None],
+        turned: Callable[[], None] = lambda: None,
         clock: Clock | None = None,
     ) -> None:
         """`soften` and `amplify` are given factors, of what is played and of what is heard: at once, for
-        nothing is known of a card yet, and whenever they change."""
+        nothing is known of a card yet, and whenever they change. `turned`: told when the microphone hears
+        the speaker louder or softer than before, but not by what is played."""
         self._audio = audio
         self._record = Record(record, Kept, logger=logger, forgets="the volume")
         self._writing: asyncio.TimerHandle | None = None
@@ -69,6 +71,7 @@ class Volume:
             configured=audio.volume,
             factor=_softness,
             tell=soften,
+            turned=turned,
         )
         self._microphone = SideOfCard(
             "capture",
@@ -80,6 +83,7 @@ class Volume:
             plain=GAIN_PLAIN,
             factor=_gain,
             tell=amplify,
+            turned=turned,
         )
 
     @property

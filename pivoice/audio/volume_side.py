@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ from pivoice.errors import DeviceError
 logger = logging.getLogger(__name__)
 
 PATIENCE_S = 2.0
+TURNED_DB = 2.0
+"""Less does a canceller no harm: 6 dB were found out in time, mostly (2026-11)."""
 _SAME = 0.006  # of a dB, or of a control without: what rounding makes of one value
 
 
@@ -58,6 +61,7 @@ class SideOfCard:
         configured: int | None = None,
         factor: Callable[[int, int | None], float],
         tell: Callable[[float], None],
+        turned: Callable[[], None],
         plain: int = FULL,
     ) -> None:
         """`factor`: what the samples need for a level, given the one that a control, out of reach, is at.
@@ -73,7 +77,9 @@ class SideOfCard:
         self._clock = clock
         self._most = most
         self._factor = factor
-        self._tell = tell
+        self._told = tell
+        self._turned = turned
+        self._way_db = 0.0  # how loud the echo is because of us, as far as the samples played do not say
         self._card_no: int | None = None
         self._left: _Found | None = None  # how we last left the control
         self._is_raised = False  # it is louder than `level`, because of `least`
@@ -203,6 +209,15 @@ class SideOfCard:
         self._left = found
         self._is_raised = not is_look and found.placed is not None and found.placed > self.level
         self._tell(1.0 if found.placed is None else found.scale.rest(found.placed, found.value))
+
+    def _tell(self, factor: float) -> None:
+        self._told(factor)
+        way_db = 0.0 if self._left is None else self._left.scale.loudness_db(self._left.value)
+        if self._side == "capture":
+            way_db += 20 * math.log10(factor)
+        if abs(way_db - self._way_db) > TURNED_DB:
+            self._way_db = way_db
+            self._turned()
 
     def _fail(self, error: DeviceError) -> None:
         self.by = "software"

@@ -29,6 +29,8 @@ class House:
     settings: dict[str, Any] = field(default_factory=dict)
     soft: list[float] = field(default_factory=list)
     loud: list[float] = field(default_factory=list)
+    turns: int = 0
+    """How often the canceller was told."""
 
     def __post_init__(self) -> None:
         self.pcm = f"simulated:{self.folder / 'card.wav'}"
@@ -41,6 +43,9 @@ class House:
     def microphone(self, **kinds: Any) -> Fitting:
         return simulated_mixer.fit(self.pcm, Fitting("Mic", Scale("capture", -12.0, 23.0), **kinds))
 
+    def _turn(self) -> None:
+        self.turns += 1
+
     def run(self, script: Callable[[Volume, JumpLoop], Awaitable[None]]) -> None:
         async def main(loop: JumpLoop) -> None:
             volume = Volume(
@@ -48,6 +53,7 @@ class House:
                 record=self.record,
                 soften=self.soft.append,
                 amplify=self.loud.append,
+                turned=self._turn,
                 clock=loop.clock,
             )
             await script(volume, loop)
@@ -483,3 +489,32 @@ def test_a_timer_does_not_make_a_loud_speaker_softer(house: House):
     house.run(script)
 
     assert house.soft[-1] == pytest.approx(softness(80))
+
+
+# --- the canceller ---
+
+
+def test_the_canceller_is_told_what_it_cannot_see_and_nothing_else(house: House):
+    house.speaker(value=0.0)
+
+    async def script(volume: Volume, loop: JumpLoop) -> None:
+        volume.found("playback")
+        for level, told in ((100, 0), (98, 0), (60, 1), (40, 2), (40, 2)):
+            await volume.set_level(level)
+            assert house.turns == told
+        for gain, told in ((52, 2), (80, 3), (50, 4)):
+            await volume.set_gain(gain)
+            assert house.turns == told
+
+    house.run(script)
+
+
+def test_a_volume_that_the_samples_make_is_no_news_to_the_canceller(house: House):
+    async def script(volume: Volume, loop: JumpLoop) -> None:
+        volume.found("playback")
+        for level in (100, 20, 0, 70):
+            await volume.set_level(level)
+
+    house.run(script)
+
+    assert house.turns == 0
