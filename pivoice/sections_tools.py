@@ -72,7 +72,8 @@ class ToolsConfig:
     """How many tools the agent is offered; its server takes about ten."""
     offer: list[Text] = field(default_factory=list)
     """Which tools are offered, by name, the most important first, * stands for anything; [] offers the
-    owner's own, then those of pivoice, then those of MCP servers, as far as there is room."""
+    owner's own, then those of pivoice, then those of MCP servers, as far as there is room. end_conversation
+    always is."""
     ring_minutes: Annotated[float, Meta(ge=0.1, le=15)] = 15.0
     """Minutes a timer rings if nobody stops it."""
     notes: Annotated[int, Meta(ge=0, le=1000)] = 100
