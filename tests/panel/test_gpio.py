@@ -187,6 +187,16 @@ def test_closing_frees_the_pins_and_tells_nothing_more(header: Header):
     gpiozero.LED(24, pin_factory=header.factory).close()
 
 
+def test_an_edge_that_is_on_its_way_while_the_pins_are_let_go_is_not_told(header: Header):
+    buttons = header.open(PanelConfig())
+    told_late = buttons._inputs[0].when_activated
+
+    buttons.close()
+    told_late()
+
+    assert header.told == []
+
+
 def test_buttons_work_when_they_are_opened_again(header: Header):
     header.open(PanelConfig()).close()
     header.open(PanelConfig())
@@ -221,7 +231,7 @@ def test_with_lgpio_a_line_is_freed_and_watched_anew(header: Header, monkeypatch
     first.close()
 
     assert freed == [(7, 17)]
-    assert before.when_changed is None
+    assert before._when_changed is None  # a reference to who is gone counts as being watched
     assert header.pin(17) is not before
 
 
