@@ -291,7 +291,6 @@ def test_the_sdk_is_imported_when_a_server_is_wanted_and_not_before(tmp_path: Pa
 import asyncio, sys
 from pathlib import Path
 from pivoice.config import McpConfig, ToolsConfig
-from pivoice.tools import mcp_connection
 from pivoice.tools.mcp import McpServers
 
 def loaded():
