@@ -11,8 +11,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta, tzinfo
 
-from pivoice.errors import ToolError
-from pivoice.tools.registry import ToolDefinition
+from pivoice.tools.registry import RefusedError, ToolDefinition
 from pivoice.tools.spoken import WEEKDAYS, describe_time, length_said
 from pivoice.tools.times import Times
 
@@ -81,7 +80,7 @@ def set_volume_tool(
     async def run(arguments: Mapping[str, object]) -> str:
         asked, change = arguments.get("level"), arguments.get("change")
         if asked is not None and change is not None:
-            raise ToolError("the volume is as it was: give either level or change, not both")
+            raise RefusedError("the volume is as it was: give either level or change, not both")
         wanted = level()
         told: dict[str, object] = {"level": wanted}
         if asked is not None or change is not None:

@@ -15,9 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pivoice.errors import ToolError
 from pivoice.records import Record
-from pivoice.tools.registry import ToolDefinition
+from pivoice.tools.registry import RefusedError, ToolDefinition
 from pivoice.tools.spoken import one_line
 from pivoice.tools.times import Times
 
@@ -112,22 +111,22 @@ class Notes:
         """Keep `text`, and the note `instead_of` no more; the same again is moved to the front.
 
         Raises:
-            ToolError: it is empty, too long, or there is no room.
+            RefusedError: it is empty, too long, or there is no room.
         """
         text = one_line(text)
         if not text:
-            raise ToolError("there is nothing to remember; give a text")
+            raise RefusedError("there is nothing to remember; give a text")
         if len(text) > MAX_CHARS:
-            raise ToolError(
+            raise RefusedError(
                 f"nothing was kept: the text has {len(text)} characters, of at most {MAX_CHARS}; say it in "
-                " fewer words, or in several notes"
+                "fewer words, or in several notes"
             )
         stay = (note for note in self._kept.notes if note.number != instead_of)
         kept = [note for note in stay if note.text.casefold() != text.casefold()]
         if len(kept) >= self.most and len(kept) == len(self):  # one for another is no growth
-            raise ToolError(
-                f"nothing was kept: the memory is full ({self.most} notes). Ask the user what may be "
-                "forgotten, look its number up with recall, and give it as forget"
+            raise RefusedError(
+                f"nothing was kept: the memory is full ({self.most} notes). Something must be forgotten "
+                "first: recall tells its number, which is given as forget"
             )
         self._kept.last_number += 1
         note = Note(self._kept.last_number, text, self.times.now_s())
@@ -205,9 +204,9 @@ def _remember(notes: Notes, arguments: Mapping[str, object]) -> dict[str, object
     text, number = str(arguments.get("text", "")).strip(), arguments.get("forget") or 0
     assert isinstance(number, int | float) and abs(number) < 1e15, "forget was not checked"
     if not text and not number:
-        raise ToolError("nothing was kept; give a text, or the number of what to forget")
+        raise RefusedError("nothing was kept; give a text, or the number of what to forget")
     if number and all(note["number"] != number for note in notes.listed()):
-        raise ToolError(f"nothing was changed: there is no note {number:.9g}; look it up with recall")
+        raise RefusedError(f"nothing was changed: there is no note {number:.9g}; look it up with recall")
     told: dict[str, object] = {}
     if text:
         told["remembered"] = notes.add(text, instead_of=int(number) or None).number

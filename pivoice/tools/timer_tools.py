@@ -11,9 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 
-from pivoice.errors import ToolError
 from pivoice.tools.pending import Alarm, Entry
-from pivoice.tools.registry import ToolDefinition
+from pivoice.tools.registry import RefusedError, ToolDefinition
 from pivoice.tools.spoken import WEEKDAYS, day_said, days_said, length_said, time_said
 from pivoice.tools.timers import MAX_NAME_CHARS, Timers
 
@@ -119,18 +118,18 @@ def timer_tools(timers: Timers) -> list[ToolDefinition]:
 def _set(timers: Timers, arguments: Mapping[str, object]) -> dict[str, object]:
     name = str(arguments.get("name", "")).strip()
     if len(name) > MAX_NAME_CHARS:
-        raise ToolError(f"the name has {len(name)} characters; give one of at most {MAX_NAME_CHARS}")
+        raise RefusedError(f"the name has {len(name)} characters; give one of at most {MAX_NAME_CHARS}")
     at, length_s = str(arguments.get("at", "")).strip(), _length_s(arguments)
     repeat, day = arguments.get("repeat") or [], str(arguments.get("date", "")).strip()
     if length_s is not None and (at or day or repeat):
-        raise ToolError("give either a length (hours, minutes, seconds) or a time of day (at), not both")
+        raise RefusedError("give either a length (hours, minutes, seconds) or a time of day (at), not both")
     if length_s is not None:
         _check_length(length_s)
         entry: Entry = timers.set_timer(length_s, name)
     elif at:
         entry = _set_alarm(timers, at, day, _days(repeat), name)
     else:
-        raise ToolError("nothing was set: ask the user for how long, or for what time of day")
+        raise RefusedError("nothing was said of how long, or of what time of day")
     told: dict[str, object] = {"status": "set", **_described(timers, entry)}
     if not timers.is_kept:
         told["warning"] = "It could not be written down: a restart of the device forgets it."
@@ -144,16 +143,16 @@ def _length_s(arguments: Mapping[str, object]) -> float | None:
         value = arguments.get(unit) or 0
         assert isinstance(value, int | float), f"{unit} was not checked"
         if not 0 <= value <= _MAX_NUMBER:
-            raise ToolError(f"{unit} must be from 0 to {_MAX_NUMBER:g}, not {_quoted(value)}")
+            raise RefusedError(f"{unit} must be from 0 to {_MAX_NUMBER:g}, not {_quoted(value)}")
         length_s += seconds * value
     return length_s or None
 
 
 def _check_length(length_s: float) -> None:
     if length_s < MIN_S:
-        raise ToolError(f"a timer runs for a second at least, not {length_s:g} s")
+        raise RefusedError(f"a timer runs for a second at least, not {length_s:g} s")
     if length_s > MAX_S:
-        raise ToolError("a timer runs for 24 hours at most; for a later time set an alarm with at and date")
+        raise RefusedError("a timer runs for 24 hours at most; set an alarm with at and date instead")
 
 
 def _set_alarm(timers: Timers, said: str, day_said: str, days: Sequence[int], name: str) -> Alarm:
@@ -162,7 +161,7 @@ def _set_alarm(timers: Timers, said: str, day_said: str, days: Sequence[int], na
     if day_said:
         day = _day(day_said, at, now)
     if day is not None and day - now.date() > _MAX_AHEAD:
-        raise ToolError(f"{day} is more than a year ahead; an alarm is set for at most a year")
+        raise RefusedError(f"{day} is more than a year ahead; an alarm is set for at most a year")
     return timers.set_alarm(at, day=day, days=days, name=name)
 
 
@@ -185,7 +184,7 @@ def _moment(timers: Timers, said: str) -> tuple[date | None, time]:
             if moment.tzinfo:
                 moment = timers.times.local(moment.timestamp())
             return moment.date(), moment.time().replace(second=0, microsecond=0)
-    raise ToolError(f"{_quoted(said)} is no time of day; give it as HH:MM on a 24-hour clock, such as 07:30")
+    raise RefusedError(f"{_quoted(said)} is no time of day; give it as HH:MM, on a 24-hour clock")
 
 
 def _day(said: str, at: time, now: datetime) -> date:
@@ -203,7 +202,7 @@ def _day(said: str, at: time, now: datetime) -> date:
     try:
         return date.fromisoformat(said)
     except ValueError:
-        raise ToolError(
+        raise RefusedError(
             f"{_quoted(said)} is no day; give it as YYYY-MM-DD (today is {today}), today, tomorrow, or a "
             "weekday"
         ) from None
@@ -213,7 +212,7 @@ def _days(repeat: object) -> list[int]:
     words = [repeat] if isinstance(repeat, str) else repeat
     assert isinstance(words, Sequence), "repeat was not checked"
     if unknown := [word for word in words if word not in _REPEATS]:
-        raise ToolError(f"{_quoted(unknown[0])} is no day to repeat on; there are: {', '.join(_REPEATS)}")
+        raise RefusedError(f"{_quoted(unknown[0])} is no day to repeat on; there are: {', '.join(_REPEATS)}")
     return sorted({day for word in words for day in _REPEATS[str(word)]})
 
 
@@ -251,7 +250,7 @@ def _listed(timers: Timers) -> dict[str, object]:
 
 def _cancel(timers: Timers, said: str) -> dict[str, object]:
     if not timers.entries:
-        raise ToolError("no timer and no alarm is set")
+        raise RefusedError("no timer and no alarm is set")
     chosen = _choose(timers, " ".join(said.casefold().split()))
     names = [entry.name for entry in chosen]
     stay = timers.cancel(chosen)
@@ -270,7 +269,7 @@ def _choose(timers: Timers, said: str) -> list[Entry]:
     """Return what `said` means: by name, else by the words in names, else by kind.
 
     Raises:
-        ToolError: none, or more than one.
+        RefusedError: none, or more than one.
     """
     entries = timers.entries
     alarms = [entry for entry in entries if isinstance(entry, Alarm)]
@@ -293,8 +292,8 @@ def _choose(timers: Timers, said: str) -> list[Entry]:
         return found
     names = ", ".join(_quoted(entry.name) for entry in (found or entries)[:_MAX_LISTED])
     if found:
-        raise ToolError(f"nothing was cancelled: which one is meant? There are {names}. Ask the user")
-    raise ToolError(f"nothing is called {_quoted(said)}; there are {names}. Ask the user which one is meant")
+        raise RefusedError(f"nothing was cancelled: which one is meant? There are {names}")
+    raise RefusedError(f"nothing is called {_quoted(said)}; there are {names}")
 
 
 def _quoted(said: object) -> str:

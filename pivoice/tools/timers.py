@@ -19,9 +19,9 @@ from datetime import date, timedelta
 from datetime import time as time_of_day
 from pathlib import Path
 
-from pivoice.errors import ToolError
 from pivoice.records import Record
 from pivoice.tools.pending import Alarm, Entry, Kept, Missed, Timer, first_day, last_day
+from pivoice.tools.registry import RefusedError
 from pivoice.tools.spoken import days_said, length_said, listed, one_line
 from pivoice.tools.times import Times
 
@@ -102,7 +102,7 @@ class Timers:
         """Set a timer; its name may get a number, so that no two have the same.
 
         Raises:
-            ToolError: there are too many.
+            RefusedError: there are too many.
         """
         self._make_room()
         name = self._unused(name or f"{length_said(length_s, of=True)} timer")
@@ -117,14 +117,14 @@ class Timers:
         `days`. A time that is past today means tomorrow.
 
         Raises:
-            ToolError: the day is past, or there are too many.
+            RefusedError: the day is past, or there are too many.
         """
         self._make_room()
         now_s = self.times.now_s()
         today = self.times.local(now_s).date()
         is_dated = day is not None and day != today
         if day is not None and day < today:
-            raise ToolError(f"{day} is past; today is {today}")
+            raise RefusedError(f"{day} is past; today is {today}")
         first = first_day(self.times, at, days, after_s=now_s, on=day if is_dated and day else today)
         name = self._unused(name or f"{at:%H:%M} alarm")
         alarm = Alarm(name, at, first, sorted(set(days)), is_dated, self._boot)
@@ -134,7 +134,7 @@ class Timers:
     def _make_room(self) -> None:
         self._notice_step()
         if len(self._entries) >= MOST:
-            raise ToolError(f"there are {MOST} timers and alarms already; cancel one first")
+            raise RefusedError(f"there are {MOST} timers and alarms already; cancel one first")
 
     def _unused(self, name: str) -> str:
         name = one_line(name)[:MAX_NAME_CHARS]

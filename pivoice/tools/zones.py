@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 
 from pivoice.errors import ToolError
+from pivoice.tools.registry import RefusedError
 
 _MAX_QUOTED_CHARS = 60
 _MAX_NAMED = 8  # zones in one answer
@@ -62,7 +63,7 @@ def find_zone(said: str, now: datetime) -> tuple[str, tzinfo]:
     """Return the name and the zone that `said` means. `now`: what a country's zones are compared at.
 
     Raises:
-        ToolError: none, or several that differ; it names those that are near.
+        RefusedError: none, or several that differ; it names those that are near.
     """
     said = said.strip()
     if (offset := _offset(said)) is not None:
@@ -90,7 +91,7 @@ def _offset(said: str) -> timezone | None:
         return None
     shift = timedelta(hours=int(match[2]), minutes=int(match[3] or 0))
     if shift > timedelta(hours=14):
-        raise ToolError(f"no place is {_quoted(said)}; offsets go up to 14 hours")
+        raise RefusedError(f"no place is {_quoted(said)}; offsets go up to 14 hours")
     return timezone(shift if match[1] == "+" else -shift)
 
 
@@ -153,7 +154,7 @@ def _one_of(said: str, found: list[str], now: datetime) -> tuple[str, tzinfo]:
     if len(by_offset) == 1:
         return next(iter(by_offset.values()))
     named = ", ".join(name for name, _ in list(by_offset.values())[:_MAX_NAMED])
-    raise ToolError(
+    raise RefusedError(
         f"{_quoted(said)} has several time zones, such as {named}; choose one, or ask for the city"
     )
 
@@ -165,16 +166,16 @@ def _load(name: str) -> tzinfo:
         raise ToolError(f"this device cannot read the time zone {_quoted(name)} ({error})") from error
 
 
-def _unknown(said: str, names: dict[str, str], words: dict[str, str]) -> ToolError:
+def _unknown(said: str, names: dict[str, str], words: dict[str, str]) -> RefusedError:
     if not names:
-        return ToolError(
+        return RefusedError(
             f"this device has no table of time zones, so it cannot tell the time in {_quoted(said)}; "
             "its owner can install the package tzdata. Its own time and offsets such as UTC+2 are known"
         )
     near = difflib.get_close_matches(_folded(said)[:_MAX_QUOTED_CHARS], words, n=4, cutoff=0.75)
     hint = ", ".join(dict.fromkeys(words[each] for each in near))
     meant = f"is one of these meant: {hint}? Else give" if hint else "give"
-    return ToolError(
+    return RefusedError(
         f"there is no time zone {_quoted(said)}; {meant} the IANA name of a zone with the same time, such as "
         "America/New_York, or an offset, such as UTC+2"
     )
