@@ -107,6 +107,23 @@ wants_micro() {
         compgen -G "$program/lib/python3*/site-packages/pymicro_wakeword" > /dev/null
 }
 
+# What the extra mcp of pyproject.toml needs that others do not (a test compares).
+mcp_packages=(annotated-types anyio certifi cffi click cryptography h11 httpcore httpx httpx-sse idna mcp pycparser
+    pydantic pydantic-core pydantic-settings pyjwt python-dotenv python-multipart sse-starlette starlette
+    typing-extensions typing-inspection uvicorn)
+
+wants_mcp() {
+    [ -n "$mcp" ] || grep -qsE '^[[:space:]]*\[\[[[:space:]]*tools[[:space:]]*\.[[:space:]]*mcp[[:space:]]*\]\]' "$configuration" ||
+        compgen -G "$program/lib/python3*/site-packages/mcp" > /dev/null
+}
+
+locked() { # what the tests have of the packages $@, to the byte
+    local name
+    for name; do
+        sed -n "/^$name==/,/[^\\]\$/p" "$root/scripts/requirements/test.txt"
+    done
+}
+
 fingerprint() { # of everything that the program is made of
     {
         "$python" -VV
@@ -125,7 +142,8 @@ is_up_to_date() {
 install_program() {
     local made_of extra=
     choose_python
-    wants_micro && extra=micro
+    ! wants_micro || extra=micro
+    ! wants_mcp || extra="$extra mcp"
     made_of=$(fingerprint)
     if is_up_to_date "$made_of"; then
         venv=$(readlink -f "$program")
@@ -152,9 +170,12 @@ discard_unfinished() {
 install_pivoice() {
     local copy status=0
     local pip=("$venv/bin/python" -m pip --disable-pip-version-check install --no-deps --no-input --progress-bar off)
-    if [ -n "$extra" ]; then # what the tests have of it, to the byte
-        sed -n '/^pymicro-/,/[^\\]$/p' "$root/scripts/requirements/test.txt" > "$venv/micro.txt"
-        "${pip[@]}" --require-hashes -r "$venv/micro.txt" || return
+    if [ -n "$extra" ]; then
+        {
+            [[ $extra != *micro* ]] || locked 'pymicro-[a-z]*'
+            [[ $extra != *mcp* ]] || locked "${mcp_packages[@]}"
+        } > "$venv/extra.txt"
+        "${pip[@]}" --require-hashes -r "$venv/extra.txt" || return
     fi
     copy=$(mktemp -d) || return
     cp -r "$root/pivoice" "$root/pyproject.toml" "$root/README.md" "$root/LICENSE" "$copy" || return

@@ -11,9 +11,12 @@ import re
 import shutil
 import subprocess
 import venv
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "scripts"
@@ -62,7 +65,7 @@ class Machine:
             opt={self.program.parent} program={self.program} configuration={self.configuration}
             key_plain={self.plain} key_encrypted={self.encrypted} unit={self.unit} drop_ins={self.drop_ins}
             log={self.place}/log python={shutil.which("python3")}
-            key_file= board= micro= unattended=yes
+            key_file= board= micro= mcp= unattended=yes
         """
         path = {"PATH": f"{self.bin}:{os.environ['PATH']}", "CALLS": str(self.calls)}
         return subprocess.run(
@@ -107,7 +110,7 @@ def test_the_help_and_the_readme_have_every_option():
 
     told = install("--help").stdout
 
-    assert options == {"--key-file", "--i2s", "--micro", "--unattended"}
+    assert options == {"--key-file", "--i2s", "--micro", "--mcp", "--unattended"}
     assert all(option in told and option in readme for option in options)
 
 
@@ -354,6 +357,46 @@ def test_packages_of_the_owners_outlive_the_program_and_come_last(machine: Machi
         [machine.program / "bin/python", "-c", look], capture_output=True, text=True, check=True
     )
     assert seen.stdout.split() == [str(own), "lamps:tools"]
+
+
+def test_what_mcp_servers_need_stays_where_it_is_used_or_installed(machine: Machine):
+    assert machine.run("wants_mcp").returncode == 1
+    assert machine.run("mcp=yes; wants_mcp").returncode == 0
+    machine.configuration.parent.mkdir()
+    machine.configuration.write_text("#[[tools.mcp]]\n")
+    assert machine.run("wants_mcp").returncode == 1
+    machine.configuration.write_text('[[tools.mcp]]\nname = "house"\n')
+    assert machine.run("wants_mcp").returncode == 0
+    machine.configuration.unlink()
+    (machine.program / "lib/python3.11/site-packages/mcp").mkdir(parents=True)
+    assert machine.run("wants_mcp").returncode == 0
+
+
+def needed_by(name: str, extra: str = "") -> set[str]:
+    """Return what is installed here because of a package, itself included."""
+    found, wanted = set(), [(name, extra)]
+    while wanted:
+        one, extra = wanted.pop()
+        if (one, extra) not in found:
+            found.add((one, extra))
+            for line in metadata.requires(one) or []:
+                requirement = Requirement(line)
+                if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+                    key = canonicalize_name(requirement.name)
+                    wanted += [(key, each) for each in ("", *requirement.extras)]
+    return {one for one, _ in found}
+
+
+def test_what_mcp_servers_need_is_locked_to_the_byte(machine: Machine):
+    run = (SCRIPTS / "requirements" / "run.txt").read_text()
+    there = set(re.findall(r"^([a-z0-9.-]+)==", run, re.M)) - {"typing-extensions"}  # not on every Python
+
+    listed = machine.run('printf "%s\\n" "${mcp_packages[@]}"').stdout.split()
+    locked = machine.run('locked "${mcp_packages[@]}"').stdout
+
+    assert set(listed) == needed_by("mcp") - there
+    assert re.findall(r"^([a-z0-9.-]+)==", locked, re.M) == listed
+    assert all("--hash=sha256:" in block for block in re.split(r"\n(?=\S)", locked))
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="there is no shellcheck here")

@@ -24,7 +24,10 @@ def test_the_device_gets_the_wake_words_and_nothing_that_runs_them():
 
 
 def test_what_is_tested_is_what_the_device_gets():
-    assert locked("run") <= locked("test")
+    def versions(name: str) -> set[str]:
+        return {line.partition(" ;")[0] for line in locked(name)}  # a test tool may need one on more Pythons
+
+    assert versions("run") <= versions("test")
 
 
 def test_every_package_is_checked_by_hash():
