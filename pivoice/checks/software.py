@@ -47,6 +47,8 @@ PACKAGES = (
     Package("systemd-python", "systemd.journal", is_needed=False),
     Package("prometheus-client", "prometheus_client", is_needed=False),
     Package("rich", "rich", is_needed=False),
+    Package("jsonschema", "jsonschema", is_needed=False),
+    Package("spidev", "spidev", is_needed=False),
     Package("gpiozero", "gpiozero", is_needed=False),
     Package("lgpio", "", (0, 2), is_needed=False),
 )

@@ -44,7 +44,8 @@ class WakeHeard(Event):
 
 @dataclass(frozen=True)
 class ButtonPressed(Event):
-    """A short press was released. `position` as in `WakeHeard`; None: from now on."""
+    """The button was pressed: down, or released where holding it means something else. `position` as in
+    `WakeHeard`; None: from now on."""
 
     position: int | None = None
 
