@@ -224,6 +224,14 @@ class Timers:
             for entry in self.entries
         ]
 
+    def missed_status(self) -> list[dict[str, object]]:
+        """Return what was missed, for people: `name`, `due` (ISO)."""
+        local = self.times.local
+        return [
+            {"name": each.name, "due": local(each.due_s).isoformat(timespec="seconds")}
+            for each in self.missed
+        ]
+
     # --- time ---
 
     def _look(self) -> None:
