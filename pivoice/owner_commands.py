@@ -88,7 +88,8 @@ async def _call(daemon: Daemon, request: Line) -> Line:
 
 async def _timers(daemon: Daemon, request: Line) -> Line:
     if "cancel" not in request:
-        return {"timers": daemon.toolbox.timers.status()}
+        timers = daemon.toolbox.timers
+        return {"timers": timers.status(), "missed": timers.missed_status()}
     name = _text("timers", "cancel", request)  # understood as when the agent says it
     answer = await daemon.toolbox.registry.run("cancel_timer", {"name": name}, by="owner")
     told = json.loads(answer.text)

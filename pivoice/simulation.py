@@ -201,6 +201,10 @@ class JumpLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(done)
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait for the executor's threads in real time: a limit on the clock that jumps is over at once."""
+        await super().shutdown_default_executor()
+
 
 def run_jumping(main: Callable[[JumpLoop], Coroutine[Any, Any, T]]) -> T:
     """Run `main(loop)` to its end in simulated time, which starts at 0.
