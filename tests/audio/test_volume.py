@@ -294,6 +294,23 @@ def test_the_last_wish_wins_and_the_ones_between_are_not_carried_out(house: Hous
     assert control.writes == [-60.0, -18.0]
 
 
+def test_what_is_wished_during_a_look_is_not_undone_by_what_was_seen(house: House):
+    control = house.speaker()
+
+    async def script(volume: Volume, loop: JumpLoop) -> None:
+        await set_to(volume, 50)
+        control.value = -31.0
+        control.on_use = lambda: loop.clock.wait(threading.Event(), 0.01) and None
+        look = asyncio.ensure_future(volume.look())
+        await asyncio.sleep(0.005)
+        assert await volume.set_level(80) == 80
+        await look
+
+    house.run(script)
+
+    assert control.value == -5.0
+
+
 def test_a_card_without_decibels_moves_by_parts(house: House):
     control = house.speaker(Scale("playback", 0.0, 1.0, has_db=False), step=0.1)
 
