@@ -40,6 +40,11 @@ class Chimes:
         """Whether anything sounds."""
         return bool(self._sounding)
 
+    @property
+    def is_tonal(self) -> bool:
+        """Nothing sounds but tones of ours: what an owner put in their place may be somebody's voice."""
+        return all(self._earcons.is_tonal(each.name) for each in self._sounding)
+
     def obey(self, asked: str | Hush) -> None:
         """Begin an earcon, or end one.
 

@@ -52,8 +52,8 @@ _MELODIES: dict[str, tuple[_Note, ...]] = {
     "end": (_Note(880, 0.07), _Note(587, 0.13)),
     "error": (_Note(700, 0.09, and_hz=990), _Note(0, 0.04), _Note(660, 0.11, and_hz=933)),
     "mute": (_Note(784, 0.06), _Note(587, 0.11)),
-    "unmute": (_Note(587, 0.06), _Note(784, 0.11)),
-    "muted": (_Note(587, 0.09), _Note(0, 0.03), _Note(587, 0.09)),
+    "unmute": (_Note(587, 0.06, attack_s=0.02), _Note(784, 0.11)),
+    "muted": (_Note(587, 0.09, attack_s=0.02), _Note(0, 0.03), _Note(587, 0.09, attack_s=0.02)),
     "timer": (*_BELL, _Note(0, 0.09), *_BELL),
     "volume": (_Note(784, 0.06),),
     "working": (_Note(587, 0.22, attack_s=0.06),),
@@ -104,6 +104,10 @@ class Earcons:
         if self._asked(name) == "off":
             return self.source("error", rate_hz) if name in NOTICES else (np.zeros(0, np.int16), rate_hz)
         return _notice(name) if name in NOTICES else (make_earcon(name, rate_hz), rate_hz)
+
+    def is_tonal(self, name: str) -> bool:
+        """Return whether one of `NAMES` is nothing that a speech detector takes for a voice."""
+        return name not in self._own and (name not in NOTICES or self._asked(name) == "off")
 
     def duration_s(self, name: str) -> float:
         """Return how long one of `NAMES` lasts, for who plays it again and again; 0: it is switched off."""

@@ -2,8 +2,9 @@
 
 AEC3 leaves nothing of the agent's voice, and little of a user who talks over it; speexdsp (tap.py) keeps
 the user and lets some of the agent through: the uplink needs the one, the wake word the other. Both run
-only while the speaker does; otherwise the microphone passes with the same delay. What AEC3 needs besides is
-here, too: silence until it has heard its first echo, and a gate for residues that pass for speech.
+only while the speaker does; otherwise, and for words under an earcon, the microphone passes with the same
+delay. What AEC3 needs besides is here, too: silence until it has heard its first echo, and a gate for
+residues that pass for speech.
 The only file that knows `pywebrtc_audio`; the device is half duplex without it.
 """
 
@@ -22,6 +23,7 @@ from pivoice.audio.pcm import Samples, from_db, to_int16
 from pivoice.audio.reference import STEP, Reference
 from pivoice.audio.stage import TAP, Heard
 from pivoice.audio.tap import SpeexTap, open_tap
+from pivoice.audio.undertones import Undertones, faded_between
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +63,8 @@ class WebrtcStage:
         self._breaks, self._slips = reference.breaks, reference.slips
         self._deaf_until_s = 0.0
         self._open_s = 0.0  # how long the gate stays open
+        self._undertones = Undertones(gate)
+        self._is_direct = False
         self._near_power = self._left_power = 0.0
         self._gate_openings = self._onsets = 0
 
@@ -83,6 +87,7 @@ class WebrtcStage:
         if is_running != self._is_on:
             self._is_on = is_running
             left, ear = _blended(direct, left, is_running), _blended(direct, ear, is_running)
+        left = self._with_words_under_tones(left, near, direct, start_s)
         return self._judged(near, far, left, ear, start_s)
 
     def discontinuity(self) -> None:
@@ -159,6 +164,23 @@ class WebrtcStage:
                 self._near_power = _SMOOTH * self._near_power + (1 - _SMOOTH) * float(_power(near).mean())
                 self._left_power = _SMOOTH * self._left_power + (1 - _SMOOTH) * float(powers.mean())
         return Heard(left, ear, is_onset)
+
+    def _with_words_under_tones(
+        self, left: Samples, near: Samples, direct: Samples, start_s: float
+    ) -> Samples:
+        """Return `direct` once somebody speaks under an earcon: AEC3 would take their first word with it.
+
+        Of words begun under the wake earcon AEC3 leaves 1-6 % for 100 ms, and a STOI of 0.3-0.7 for half a
+        second; as they are they have 0.90-0.95, the earcon beside them (measured 2026-11).
+        """
+        has_voice = self._undertones.hears_voice(near, start_s)
+        has_tone = self._undertones.has_tone(start_s, start_s + len(near) / EAR_HZ)
+        was_direct, self._is_direct = self._is_direct, has_voice and has_tone
+        if self._is_direct:
+            return direct.copy() if was_direct else faded_between(left, direct)
+        if was_direct and not self._gate.is_closed(start_s, start_s + len(near) / EAR_HZ):
+            return faded_between(direct, left)
+        return left
 
     def _mind_jumps(self, reply_s: float | None) -> None:
         """The reference jumped against its echo: the tap looks where it is now, the uplink waits for AEC3."""

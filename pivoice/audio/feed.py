@@ -14,6 +14,7 @@ from pivoice.audio.gate import HalfDuplexGate
 from pivoice.audio.intake import HeardRing
 from pivoice.audio.pcm import Samples
 from pivoice.audio.resample import Resampler
+from pivoice.audio.undertones import Undertones, faded_between
 from pivoice.turn.events import Valve
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ class UplinkFeed:
         self._ring = ring
         self._uplink = uplink
         self._gate = gate
+        self._undertones = Undertones(gate) if gate else None
+        self._was_live = True
         self._preroll = preroll_ms * EAR_HZ // 1000
         self._stream = Resampler(EAR_HZ, WIRE_HZ)
         self._sent = 0
@@ -69,11 +72,17 @@ class UplinkFeed:
         self.end_s = end_s
         if self.valve is Valve.CLOSED:
             return
+        # An earcon by itself is nobody's turn; whoever speaks under it is heard from that period on.
+        is_live = not self._undertones or self._undertones.hears_voice(near, start_s)
+        was_live, self._was_live = self._was_live, is_live
+        silence = np.zeros(len(near), np.int16)
         if self.valve is Valve.SILENT or (self._gate and self._gate.is_closed(start_s, end_s)):
-            self._put(np.zeros(len(near), np.int16))
-        else:
-            self._put(near)
+            self._put(silence)
+        elif is_live:
+            self._put(near if was_live else faded_between(silence, near))
             self._sent = self._ring.end
+        else:
+            self._put(faded_between(near, silence) if was_live else silence)
 
     def feed_silence(self, seconds: float) -> None:
         """There was no microphone for `seconds`: the server keeps its sense of time."""

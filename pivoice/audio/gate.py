@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 
 TAIL_S = 0.3  # a living room's echo falls by 55 dB in 0.08-0.36 s (RT60 0.2-0.6 s, measured 2026-07)
+TONE_TAIL_S = 0.4  # its echo, and AEC3 holds a voice down for 0.2-0.3 s after it (measured 2026-11)
 _KEPT_S = 10.0  # longer than any period can lie in the card unread
 
 
@@ -35,6 +36,7 @@ class HalfDuplexGate:
         self._lock = threading.Lock()
         self._stretches: deque[_Stretch] = deque()
         self._chimed_s = 0.0
+        self._tone = _Stretch(0.0, 0.0, 0.0)
 
     def heard_until(self, end_s: float, *, since_s: float) -> None:
         """The agent is audible from `since_s` to `end_s`, usually a period of the near future."""
@@ -47,9 +49,16 @@ class HalfDuplexGate:
             else:
                 self._stretches.append(_Stretch(since_s, end_s, self.tail_s))
 
-    def chimed_until(self, end_s: float) -> None:
-        """An earcon sounds until `end_s`: that closes nothing, the user's first word may be under it."""
+    def chimed(self, end_s: float, *, since_s: float, is_tonal: bool) -> None:
+        """An earcon sounds from `since_s` to `end_s`. That closes nothing: the user may speak under it.
+
+        `is_tonal`: nobody takes it for a voice.
+        """
         self._chimed_s = end_s
+        if is_tonal:
+            tone = self._tone  # replaced, never changed: others may be reading it
+            begins_s = tone.start_s if since_s <= tone.clear_s else since_s
+            self._tone = _Stretch(begins_s, end_s, TONE_TAIL_S)
 
     def cut(self, time_s: float) -> None:
         """The user took the floor at `time_s`: open from then on, without a tail."""
@@ -68,6 +77,10 @@ class HalfDuplexGate:
         """Return whether the agent was audible at any time since `since_s`."""
         with self._lock:
             return any(each.end_s > since_s for each in self._stretches)
+
+    def is_toned(self, start_s: float, end_s: float) -> bool:
+        """Return whether a tonal earcon, or what a canceller makes of it, is in what was captured then."""
+        return self._tone.start_s < end_s and start_s < self._tone.clear_s
 
     def was_heard(self, since_s: float) -> bool:
         """Return whether anything of ours, an earcon included, sounded at any time since `since_s`."""

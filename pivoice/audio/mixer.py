@@ -51,6 +51,8 @@ class Mixed:
     has_sound: bool = False
     has_chime: bool = False
     """Some of it is an earcon or a sentence of the device's own."""
+    is_tonal: bool = False
+    """And none of it could be taken for a voice."""
     words: NDArray[np.float32] | None = None
     """The device's own sentences in it, at full level."""
 
@@ -85,7 +87,7 @@ class Mixer:
         self._level.turn(ducked, at_once=not len(mixed.voice))
         sound: NDArray[np.float32] = np.zeros(self._period, np.float32)
         sound[: len(mixed.voice)] = mixed.voice * self._level.next(len(mixed.voice))
-        mixed.has_chime = bool(self._chimes)
+        mixed.has_chime, mixed.is_tonal = bool(self._chimes), self._chimes.is_tonal
         mixed.has_sound = mixed.has_chime or mixed.reply != 0
         mixed.words = self._chimes.add_to(sound)
         self._softness.turn(softness, at_once=not (mixed.has_sound and self._has_sounded))

@@ -291,7 +291,8 @@ class Mouth:
     def _tell(self, mixed: Mixed, begins_s: float, rate_hz: int) -> None:
         """Tell of a period that was written and whose first sample sounds at `begins_s`."""
         if self._gate and mixed.has_chime:
-            self._gate.chimed_until(begins_s + len(mixed.samples) / rate_hz)
+            end_s = begins_s + len(mixed.samples) / rate_hz
+            self._gate.chimed(end_s, since_s=begins_s, is_tonal=mixed.is_tonal)
             if mixed.words is not None:
                 self._close_gate(np.abs(mixed.words), begins_s, rate_hz)
         ends_s = begins_s + len(mixed.voice) / rate_hz

@@ -12,7 +12,7 @@ import pytest
 from pivoice.audio.buffers import EAR_HZ, SpokenRing
 from pivoice.audio.chimes import Chimes, Hush
 from pivoice.audio.earcons import NAMES, Earcons, make_earcon
-from pivoice.audio.gate import TAIL_S, HalfDuplexGate
+from pivoice.audio.gate import TAIL_S, TONE_TAIL_S, HalfDuplexGate
 from pivoice.audio.pcm import Samples
 from pivoice.audio.playback import ECHOING, Mouth
 from pivoice.audio.wake_ear import OwnVoice
@@ -203,7 +203,7 @@ def test_what_was_asked_for_while_the_card_was_away_is_not_heard_when_it_is_back
     find(make_earcon("wake", CARD_HZ)[1:], house.heard(house.replugged_s))
 
 
-# --- what half duplex knows ---
+# --- what half duplex, and the canceller, know ---
 
 
 def gate_after(house: House, name: str, seconds: float) -> HalfDuplexGate:
@@ -270,7 +270,7 @@ def test_an_owners_sound_that_says_the_wake_word_is_known_for_our_own(tmp_path: 
     voice = OwnVoice(MarkDetector(), spoken, gate)
 
     before = voice.says("hey_mark", 0.5, 5.0)
-    gate.chimed_until(4.9)
+    gate.chimed(4.9, since_s=4.0, is_tonal=False)
 
     assert (before, voice.says("hey_mark", 0.5, 5.0)) == (False, True)
     assert not voice.was_heard(5.0)  # a near miss of the user's is still worth keeping
@@ -287,3 +287,25 @@ def test_a_sound_that_is_switched_off_is_silence(tmp_path: Path):
     house.run(script)
 
     assert not house.heard().any()
+
+
+def test_only_our_own_tones_are_known_for_tones(tmp_path: Path):
+    """An owner's file may be somebody who says "yes?"."""
+    for number, (config, name, is_tonal) in enumerate(
+        [
+            (EarconsConfig(), "wake", True),
+            (EarconsConfig(wake="/usr"), "wake", False),
+            (EarconsConfig(), "cap", False),
+            (EarconsConfig(cap="off"), "cap", True),
+        ]
+    ):
+        if config.wake != "on":
+            config = EarconsConfig(wake=str(write_wav(tmp_path / "yes.wav", noise(0.2, 48000), 48000)))
+        folder = tmp_path / str(number)
+        folder.mkdir()
+
+        gate = gate_after(House(folder, audio=AudioConfig(earcons=config)), name, 2.0)
+
+        assert gate.is_toned(1.0, 1.3) is is_tonal
+        assert not gate.is_toned(0.5, 1.0)
+        assert not gate.is_toned(1.4 + Earcons(config).duration_s(name) + TONE_TAIL_S, 9.0)
