@@ -2,7 +2,8 @@
 
 Any thread but the event loop's and the audio threads'. Not through pyalsaaudio: its mixer holds the GIL in
 every transfer, so that a USB card that hangs (the kernel waits a second for each) takes the whole process
-with it, and it gives back what happens to be in memory for a control that tells no dB (0.11, read 2026-11).
+with it (other threads stood still for 1.0 s of a hang of 1 s, and for 16 ms here, 2026-11), and it gives back
+what happens to be in memory for a control that tells no dB (0.11).
 Every call here lets go of the GIL. Opened for each use: reading a card's controls takes ms, and nothing is
 left that could be stale when the card was pulled out.
 """
@@ -27,6 +28,8 @@ _MUTE = -9_999_900  # SND_CTL_TLV_DB_GAIN_MUTE and a little more: what counts as
 _FEW_STEPS = 8  # of a control without dB: fewer are a switch, or a boost
 _UP = 1  # to the next step above
 _KERNEL_CARD = 0  # SND_CTL_TYPE_HW
+_OF_THE_MIXER = 2  # SND_CTL_ELEM_IFACE_MIXER
+_BARE = ("hw:", "plughw:")  # PCMs with nothing of software on their way
 _CARD = re.compile(
     r"CARD=\"?(?P<named>[^\",]+)|^(?:hw|plughw|sysdefault|dmix|dsnoop|front|hdmi):(?P<first>\w+)"
 )
@@ -143,6 +146,28 @@ class _Mixer:
             next_ = self.sound.snd_mixer_elem_next(element)
         return found
 
+    def is_softvol(self, name: str, side: Side) -> bool:
+        """Whether a control is not the card's: a softvol PCM made it, and on the way of that alone it works.
+
+        Who plays once to the `default` of an HDMI socket (vc4-hdmi.conf), or to a softvol of asound.conf,
+        leaves such a `PCM` behind, over restarts.
+        """
+        sound, facts, id_ = self.sound, c_void_p(), c_void_p()
+        if sound.snd_ctl_elem_info_malloc(byref(facts)) < 0:
+            return False
+        try:
+            if sound.snd_ctl_elem_id_malloc(byref(id_)) < 0:
+                return False
+            sound.snd_ctl_elem_id_set_interface(id_, _OF_THE_MIXER)
+            sound.snd_ctl_elem_id_set_name(id_, f"{name} {side.capitalize()} Volume".encode())
+            sound.snd_ctl_elem_info_set_id(facts, id_)
+            is_there = sound.snd_ctl_elem_info(self._ctl, facts) >= 0
+            return is_there and bool(sound.snd_ctl_elem_info_is_user(facts))
+        finally:
+            sound.snd_ctl_elem_info_free(facts)
+            if id_:
+                sound.snd_ctl_elem_id_free(id_)
+
     def refresh(self, label: str) -> None:
         """Have what others changed meanwhile."""
         self.check(self.sound.snd_mixer_handle_events(self._handle), "ask", label)
@@ -190,7 +215,8 @@ def _chosen(mixer: _Mixer, pcm: str, side: Side, wanted: str) -> CardControl | N
     found: dict[str, CardControl] = {}
     for name, element in mixer.elements():
         scale = _scale_of(mixer.sound, element, side)
-        if scale is not None and name not in found:
+        is_bypassed = pcm.startswith(_BARE) and mixer.is_softvol(name, side)
+        if scale is not None and name not in found and not is_bypassed:
             found[name] = CardControl(mixer, element, name, side, scale)
     if wanted == "auto":
         name_of_it = choose(list(found), side)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pivoice.audio import controls, simulated_mixer
+from pivoice.audio import card_mixer, controls, simulated_mixer
 from pivoice.audio.loudness_scale import Scale
 from pivoice.audio.ports import Side
 from pivoice.audio.simulated_mixer import Fitting
@@ -183,6 +184,23 @@ def test_a_control_of_two_positions_is_none(bed: Bed):
     BedMixer(bed, Knob("Speaker", 0, 1))
 
     assert controls.open_control("bed_speaker", "playback") is None
+
+
+@pytest.mark.parametrize(("pcm", "chosen"), [("plughw:CARD=bed", "Speaker"), ("bed_speaker", "PCM")])
+def test_what_a_softvol_left_behind_is_used_on_its_own_way_alone(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch, pcm: str, chosen: str
+):
+    BedMixer(bed, SPEAKER, Knob("Speaker", 0, 100, lowest_db=-50.0, step_db=0.5))
+    library = card_mixer._library()
+    library.snd_ctl_elem_info_get_name.restype = ctypes.c_char_p
+    made_by_users = b"PCM Playback Volume"  # a flag that no plug-in can set
+    monkeypatch.setattr(
+        library,
+        "snd_ctl_elem_info_is_user",
+        lambda facts: library.snd_ctl_elem_info_get_name(facts) == made_by_users,
+    )
+
+    assert opened(pcm, "playback").label == f"mixer {chosen!r} of card bed"
 
 
 def test_its_loudest_channel_counts_and_both_are_moved(bed: Bed):
