@@ -18,6 +18,7 @@ _WINDOW = 512
 # Of an earcon's echo so much may lie in these bands: 2 dB more than of any in three rooms, by a speaker that
 # distorts a little. A voice has more from its first period on, though it be 20 dB softer (measured 2026-11).
 _BANDS = ((90.0, 450.0, from_db(-22.0)), (3700.0, 7500.0, from_db(-26.0)))
+_QUIET = (32768 * from_db(-46.0)) ** 2  # softer is no turn: an echo dying away, or a breath
 _FLOOR = (32768 * from_db(-58.0)) ** 2  # what a room may hum or hiss
 
 
@@ -26,7 +27,7 @@ class Undertones:
 
     def __init__(self, gate: HalfDuplexGate) -> None:
         self._gate = gate
-        self._past: Samples = np.zeros(0, np.int16)
+        self._past: Samples = np.zeros(_WINDOW, np.int16)
         self._has_voice = False  # since the earcon began: who spoke goes on
         self._shape = np.hanning(_WINDOW).astype(np.float32)
         hz = np.fft.rfftfreq(_WINDOW, 1 / EAR_HZ)
@@ -45,18 +46,18 @@ class Undertones:
     def hears_voice(self, near: Samples, start_s: float) -> bool:
         """Return whether somebody speaks in 16 kHz `near`, or did since the earcon in it began.
 
-        True without an earcon: nothing is known then.
+        True where there is no earcon in it, or hardly one: nothing is known then.
         """
         window = self._past = np.concatenate([self._past, near])[-max(_WINDOW, len(near)) :]
         if not self.has_tone(start_s, start_s + len(near) / EAR_HZ):
             self._has_voice = False
             return True
-        if not self._has_voice and len(window) >= _WINDOW:
+        if not self._has_voice:
             steps = range(_WINDOW, len(window) + 1, _WINDOW // 2) if len(window) > _WINDOW else (_WINDOW,)
             self._has_voice = any(
                 self._is_voice(window[stop - _WINDOW : stop]) for stop in (*steps, len(window))
             )
-        return self._has_voice
+        return self._has_voice or float(np.mean(np.square(near, dtype=np.float32))) < _QUIET
 
     def _is_voice(self, window: Samples) -> bool:
         spectrum = np.fft.rfft(window * self._shape)
