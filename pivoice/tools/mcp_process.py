@@ -104,7 +104,7 @@ class Program:
         raise ToolError(await self._why_ended())
 
     async def stop(self) -> None:
-        """End it, and whatever it started, within three times `EXIT_S`; at once if cancelled."""
+        """End it, and whatever it started, within about three times `EXIT_S`; at once if cancelled."""
         try:
             if self._process.stdin is not None:
                 self._process.stdin.close()
@@ -115,7 +115,14 @@ class Program:
             self._complaints.cancel()
             self._signal(signal.SIGKILL)  # also what outlived its parent
             self._note_end()
-            self._transport.close()  # a child's child may hold the pipes
+            # Not before it is over: the transport would ask after it, and asyncio's own asking find nobody.
+            closing = asyncio.get_running_loop().call_later(EXIT_S, self._transport.close)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(EXIT_S):
+                await self._process.wait()
+        closing.cancel()
+        self._transport.close()
+        await asyncio.sleep(0)  # its pipes are closed by the loop
 
     async def _has_ended(self) -> bool:
         await asyncio.wait({self._ended}, timeout=EXIT_S)

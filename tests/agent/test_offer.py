@@ -141,15 +141,14 @@ async def test_a_stored_agent_keeps_its_own_tools(s: Scene):
 
 
 @scene(violations=True, turns=[Turn(tone(1.0))])
-async def test_tools_that_the_server_refuses_leave_the_session_as_it_was(
-    s: Scene,
-):
+async def test_tools_that_the_server_refuses_leave_the_session_as_it_was(s: Scene):
     await s.ready(1)
     s.session.offer([WEATHER, LIGHTS])
     await settle(0.1)
 
     s.session.offer([WEATHER, BAD])
-    s.session.offer([WEATHER, BAD])
+    await settle(0.5)
+    s.session.offer([WEATHER, BAD])  # they are listed again: no reason to try again
     await settle(0.5)
     s.session.say("talk")
     await s.event(events.ReplyEnded)
@@ -162,6 +161,19 @@ async def test_tools_that_the_server_refuses_leave_the_session_as_it_was(
         ["get_weather", "house_lights"],
         ["get_weather", "house_lights"],
     ]
+
+
+@scene(violations=True)
+async def test_what_a_session_was_made_with_is_what_it_keeps(s: Scene):
+    s.session.offer([LIGHTS])
+    await s.ready(1)
+
+    s.session.offer([BAD])
+    await settle(0.5)
+    s.session.end()
+    await s.ready(2)
+
+    assert held(s) == ["house_lights"]
 
 
 @scene(violations=True)
