@@ -158,7 +158,7 @@ class AudioConfig:
     """Loudness of the speaker before anybody changed it (`pivoice ctl volume`), 0-100; unset leaves a
     card's own volume control where it is."""
     max_volume: Annotated[int, Meta(ge=0, le=100)] = 100
-    """Loudest the speaker may be made, 0-100."""
+    """Loudest the speaker may be made, 0-100; 50 is 18 dB softer than 100."""
     volume_step: Annotated[int, Meta(ge=1, le=50)] = 10
     """How much a press of a volume button changes it."""
     mixer: str = "auto"
