@@ -34,7 +34,7 @@ def owner_commands_for(daemon: Daemon) -> dict[str, Callable[[Line], Line | Awai
     return {
         "volume": lambda request: _volume(daemon, request),
         "gain": lambda request: _gain(daemon, request),
-        "tools": lambda _: {"tools": daemon.toolbox.registry.listed(), "mcp": daemon.toolbox.mcp_status()},
+        "tools": lambda _: _tools(daemon),
         "call": lambda request: _call(daemon, request),
         "timers": lambda request: _timers(daemon, request),
         "notes": lambda request: _notes(daemon, request),
@@ -78,10 +78,16 @@ def _bounded(level: int) -> int:
     return min(100, max(0, level))
 
 
+def _tools(daemon: Daemon) -> Line:
+    daemon.toolbox.wanted()  # who asks a second time sees those of MCP servers, too
+    return {"tools": daemon.toolbox.registry.listed(), "mcp": daemon.toolbox.mcp_status()}
+
+
 async def _call(daemon: Daemon, request: Line) -> Line:
     tool, arguments = request.get("tool"), request.get("arguments", {})
     if not isinstance(tool, str) or not isinstance(arguments, dict):
         raise PivoiceError('call needs "tool", its name, and "arguments", an object')
+    await daemon.toolbox.connected()
     answer = await daemon.toolbox.registry.run(tool, arguments, by="owner")
     return {"tool": tool, "is_error": answer.is_error, "result": answer.text}
 

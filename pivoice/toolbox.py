@@ -34,6 +34,9 @@ from pivoice.turn.events import Event, GoodbyeAsked, MuteChanged, RingSilenced, 
 if TYPE_CHECKING:
     from pivoice.tools.mcp import McpServers
 
+_CONNECTED_S = 45.0  # a program in Python on a Zero takes most of a minute to begin
+_LOOK_S = 0.1
+
 
 @dataclass(frozen=True)
 class Deeds:
@@ -87,6 +90,14 @@ class Toolbox:
         """A conversation begins."""
         if self._mcp:
             self._mcp.wanted()
+
+    async def connected(self) -> None:
+        """Wait for MCP servers that are being connected to, as long as that may take."""
+        self.wanted()
+        for _ in range(round(_CONNECTED_S / _LOOK_S)):
+            if not any(server["state"] == "connecting" for server in self.mcp_status()):
+                return
+            await asyncio.sleep(_LOOK_S)
 
     def silenced(self) -> None:
         """What rang rings no more."""
