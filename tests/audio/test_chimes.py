@@ -45,7 +45,7 @@ def long_file(tmp_path: Path, *, seconds: float = 3.0, rate_hz: int = 44100) -> 
 # --- what is played ---
 
 
-@pytest.mark.parametrize("rate_hz", [8000, 44100, 192_000])
+@pytest.mark.parametrize("rate_hz", [8000, 192_000])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_sound_is_played_to_the_sample_period_by_period(name: str, rate_hz: int):
     chimes, whole = one(rate_hz=rate_hz), Earcons().sound(name, rate_hz)
@@ -193,7 +193,7 @@ def test_what_was_asked_for_while_the_card_was_away_is_not_heard_when_it_is_back
         mouth.hush("error")
         house.speaker.replug()
         house.replugged_s = loop.time()
-        await asyncio.sleep(8)
+        await asyncio.sleep(4)
         assert not house.heard(house.replugged_s).any()
         mouth.chime("wake")
         await asyncio.sleep(1)
