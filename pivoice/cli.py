@@ -140,7 +140,7 @@ def _add_tune_arguments(tune: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="WAV",
-        help="instead of listening: recordings, each of one wake word (16-bit, any rate)",
+        help="instead of listening: recordings, each of one wake word (WAV, any rate)",
     )
     tune.add_argument(
         "--negatives", nargs="+", default=[], metavar="WAV", help="with them: recordings of anything else"

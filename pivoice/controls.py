@@ -1,4 +1,4 @@
-"""What the owner turns and presses: volume and gain, buttons and mute switch. Its sounds, too.
+"""What the owner turns and presses: volume and gain, buttons and mute. It is kept where it was left.
 
 Event loop only. Decides nothing about the conversation.
 """
@@ -6,16 +6,20 @@ Event loop only. Decides nothing about the conversation.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
-from pathlib import Path
 
 from pivoice.audio.volume import Volume
 from pivoice.clock import Clock
 from pivoice.config import Config
+from pivoice.equipment import Equipment
 from pivoice.hands import Hands
+from pivoice.records import Record
 from pivoice.sound import Sound
-from pivoice.turn.events import CaptureFound, Event, PlaybackFound
+from pivoice.turn.events import CaptureFound, Event, MuteChanged, PlaybackFound
 from pivoice.turn.machine import Turn
+
+logger = logging.getLogger(__name__)
 
 
 class Controls:
@@ -30,13 +34,15 @@ class Controls:
         clock: Clock,
         post: Callable[[Event], None],
         run_tool: Callable[[str, dict[str, object]], None],
-        record: Path | None,
+        equipment: Equipment,
     ) -> None:
-        """`record`: where volume and gain are kept."""
         self._sound = sound
+        self._turn = turn
+        path = equipment.record("mute.json")
+        self._mute = Record(path, dict[str, bool], logger=logger, forgets="that the microphone was muted")
         self.volume = Volume(
             config.audio,
-            record=record,
+            record=equipment.record("volume.json"),
             soften=sound.soften,
             amplify=sound.amplify,
             turned=sound.turned,
@@ -52,9 +58,16 @@ class Controls:
         )
         self._steps: set[asyncio.Task[None]] = set()
 
+    @property
+    def was_muted(self) -> bool:
+        """Whether it was muted when the process before this one ended: none but the owner unmutes."""
+        return (self._mute.read() or {}).get("muted", False)
+
     def note(self, event: Event) -> None:
-        """Put a card that was found where it was."""
+        """Put a card that was found where it was; keep that the owner muted."""
         match event:
+            case MuteChanged():
+                self._mute.write({"muted": self._turn.mute_asked})
             case PlaybackFound():
                 opened = self._sound.mouth.opened
                 self.volume.found("playback", opened.card_no if opened else None)

@@ -28,7 +28,6 @@ from pivoice.equipment import Equipment
 from pivoice.fitting import deadlines, open_listening
 from pivoice.lasting import Lasting
 from pivoice.panel.panel import Edge, NoPanel, Panel, open_panel
-from pivoice.records import Record
 from pivoice.ringing import Ringing
 from pivoice.sound import Sound
 from pivoice.toolbox import Deeds, Toolbox
@@ -38,7 +37,6 @@ from pivoice.turn.machine import State, Turn
 logger = logging.getLogger(__name__)
 
 REST_S = 1.0  # the earcon that ends a conversation, and a bit
-_MUTED = "muted"
 STOP_S = 2.4  # all of stopping; systemd and the user are promised 3 s
 
 
@@ -75,6 +73,7 @@ class Daemon:
             report=self.report,
             replaced=self._replaced,
             left_behind=self.lasting.left_behind,
+            earcons=equipment.earcons,
         )
         self.echo, self.uplink = self.sound.echo, self.sound.uplink
         self.turn = Turn(deadlines(config), half_duplex=self.echo.mode == "half_duplex")
@@ -85,7 +84,7 @@ class Daemon:
             clock=self._clock,
             post=self.post,
             run_tool=lambda name, arguments: self.toolbox.run_by_hand(name, arguments),
-            record=equipment.record("volume.json"),
+            equipment=equipment,
         )
         self.toolbox = Toolbox(config, equipment, self._deeds(), key=key)
         self.session = Session(
@@ -111,9 +110,13 @@ class Daemon:
         self._inbox: deque[events.Event] = deque()
         self._is_stepping = False
         self._is_closing = False
-        self._mute_kept = _mute_record(equipment)
-        self._starts_muted = is_muted or bool((self._mute_kept.read() or {}).get(_MUTED))
-        self._ringing = Ringing(self.post, limit_s=60 * config.tools.ring_minutes, over=self.toolbox.silenced)
+        self._starts_muted = is_muted or self.controls.was_muted
+        self._ringing = Ringing(
+            self.post,
+            limit_s=60 * config.tools.ring_minutes,
+            over=self.toolbox.silenced,
+            sound_s=equipment.earcons.duration_s("timer"),
+        )
         self._stopping = asyncio.Event()
         self._rest = asyncio.Event()  # nobody has had the floor since it was cleared
         self._failure: BaseException | None = None
@@ -306,8 +309,6 @@ class Daemon:
         self._ringing.follow(self.turn.ringing)
         self.controls.volume.ringing(self.turn.ringing)
         self.controls.note(event)
-        if isinstance(event, events.MuteChanged):
-            self._mute_kept.write({_MUTED: self.turn.mute_asked})
         if self.is_at_rest:
             self._rest.set()
             if isinstance(event, events.StopAsked | events.ButtonPressed) and before is not State.IDLE:
@@ -369,6 +370,7 @@ class Daemon:
             set_volume=self.controls.set_volume,
             volume=lambda: self.controls.volume.level,
             chime=lambda name: self.mouth.chime(name),
+            hush=lambda name: self.mouth.hush(name),
             is_waiting=lambda: self.turn.state is State.THINKING,
         )
 
@@ -389,9 +391,3 @@ class Daemon:
     def _moved(self, edge: Edge) -> None:
         """A button or the switch, told by any thread."""
         self._hop(self.controls.hands.take, edge)
-
-
-def _mute_record(equipment: Equipment) -> Record[dict[str, bool]]:
-    """Return where it is kept that the owner muted: nobody but they open a closed microphone."""
-    path = equipment.record("mute.json")
-    return Record(path, dict[str, bool], logger=logger, forgets="that the microphone was muted")

@@ -10,17 +10,26 @@ from collections.abc import Callable
 
 from pivoice.turn.events import Event, RingDue, RingSilenced
 
-EVERY_S = 4.0  # between two rings: long enough to hear somebody say the wake word in the pause
+EVERY_S = 4.0  # from one ring to the next: there is a pause to say the wake word in
+PAUSE_S = 2.0  # and at least so long a one after a sound of the owner's, which may last half a minute
 
 
 class Ringing:
     """See the module. `follow` it after every step of the turn machine."""
 
-    def __init__(self, post: Callable[[Event], None], *, limit_s: float, over: Callable[[], None]) -> None:
-        """`over`: called once whenever the ringing has ended, by whomever."""
+    def __init__(
+        self,
+        post: Callable[[Event], None],
+        *,
+        limit_s: float,
+        over: Callable[[], None],
+        sound_s: float = 0.0,
+    ) -> None:
+        """`over`: called once whenever the ringing has ended, by whomever. `sound_s`: of one ring."""
         self._post = post
         self._limit_s = limit_s
         self._over = over
+        self._every_s = max(EVERY_S, sound_s + PAUSE_S)
         self._next: asyncio.TimerHandle | None = None
         self._end: asyncio.TimerHandle | None = None
 
@@ -46,7 +55,7 @@ class Ringing:
         self._next = self._end = None
 
     def _arm(self) -> None:
-        self._next = asyncio.get_running_loop().call_later(EVERY_S, self._due)
+        self._next = asyncio.get_running_loop().call_later(self._every_s, self._due)
 
     def _due(self) -> None:
         self._arm()

@@ -201,7 +201,7 @@ class JumpLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(done)
         return future
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Wait for the executor's threads in real time: a limit on the clock that jumps is over at once."""
         await super().shutdown_default_executor()
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from pivoice.audio.buffers import SpokenRing, Uplink
 from pivoice.audio.capture import Ears
+from pivoice.audio.earcons import Earcons
 from pivoice.audio.gate import HalfDuplexGate
 from pivoice.audio.pcm import Format
 from pivoice.audio.playback import Mouth
@@ -43,12 +44,14 @@ class Sound:
         report: Report,
         replaced: Callable[[str, str], None],
         left_behind: list[Ears | Mouth],
+        earcons: Earcons,
     ) -> None:
         """`replaced`: told which part hung ("capture", "playback"), and that in half a sentence.
         `left_behind`: parts that hung before, in this process; those that hang now are added."""
         self.echo = choose_echo(config)
         self.uplink = Uplink(capacity_s=UPLINK_S + config.wake.preroll_ms / 1000)
         self._config = config
+        self._earcons = earcons
         self._clock = clock
         self._post = post
         self._report = report
@@ -204,6 +207,7 @@ class Sound:
             gate=self._gate,
             reference=self._reference,
             xruns=self._xruns[1],
+            earcons=self._earcons,
         )
 
 

@@ -48,6 +48,8 @@ class Deeds:
     set_volume: Callable[[int], Awaitable[int]]
     volume: Callable[[], int]
     chime: Callable[[str], None]
+    hush: Callable[[str], None]
+    """Silence one of the device's own sounds."""
     is_waiting: Callable[[], bool]
     """The user hears nothing, and waits for the agent."""
 
@@ -101,6 +103,7 @@ class Toolbox:
 
     def silenced(self) -> None:
         """What rang rings no more."""
+        self._deeds.hush("timer")
         self.timers.silenced()
 
     def run_by_hand(self, name: str, arguments: dict[str, object]) -> None:

@@ -95,7 +95,7 @@ class WebrtcStage:
         self._rest = None
 
     def turned(self) -> None:
-        # With less to learn from, residues pass for a turn: 12 dB up in mid-reply did in three rooms of three.
+        # With less to learn from, residues pass for a turn: 12 dB up in a reply did, in three rooms of three.
         self._active_s = 0.0
 
     def status(self) -> dict[str, object]:

@@ -15,7 +15,8 @@ class Action:
 
 @dataclass(frozen=True)
 class Chime(Action):
-    """Play an earcon: wake, end, error, mute, unmute, muted, timer."""
+    """Play an earcon (wake, end, error, mute, unmute, muted, timer), or say why there is no conversation
+    (cap, bad_key, no_network)."""
 
     name: str
 

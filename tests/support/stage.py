@@ -132,14 +132,15 @@ class Stage:
             sections.setdefault(name, {}).update(values)
         text = ""
         for name, values in sections.items():
-            text += f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+            text += f"[{name}]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in values.items())
         path = self.directory / "pivoice.toml"
         path.write_text(text)
         return path
 
     def spawn(self, arguments: list[str], name: str) -> subprocess.Popen[str]:
         """Start Python with `arguments` on the bed; what it writes is in the log `name`."""
-        env = {**os.environ, **self.bed.env, "PYTHONUNBUFFERED": "1", **self.environment}
+        own = {"PYTHONUNBUFFERED": "1", "STATE_DIRECTORY": str(self.directory / "state")}
+        env = {**os.environ, **self.bed.env, **own, **self.environment}
         with (self.directory / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, *arguments],
@@ -267,6 +268,15 @@ class Stage:
         """Have the agent's end of the network vanish."""
         assert self.agent
         self.agent.send_signal(signal.SIGUSR1)
+
+
+def _toml(value: object) -> str:
+    """Return a value as TOML writes it; tables inline."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)
 
 
 def _free_port() -> int:
