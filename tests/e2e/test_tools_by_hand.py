@@ -1,4 +1,4 @@
-"""`pivoice ctl tools` and `call`, as they are typed, with a real process, a real program and a real MCP server."""
+"""`pivoice ctl tools` and `call`, as they are typed: a real process, a real program, a real MCP server."""
 
 from __future__ import annotations
 
