@@ -14,6 +14,7 @@ While the agent speaks, twelve pixels cost 0.3 ms of CPU a second on an x86-64 o
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import logging
 import math
@@ -27,7 +28,7 @@ from pivoice.clock import Clock
 from pivoice.config import PanelConfig
 from pivoice.errors import DeviceError
 from pivoice.panel.dimming import Dimming
-from pivoice.panel.patterns import PATTERNS, Pattern, as_configured, followed, frame_s
+from pivoice.panel.patterns import PATTERNS, Pattern, as_configured, followed, frame_s, is_lit
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class Moment:
 
 
 _DARK = Moment(PATTERNS["idle"])
+_LOUDNESSES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 class Light(Protocol):
@@ -192,6 +194,7 @@ class _Socket:
         self._open = open_light
         self._light: Light | None = None
         self._written = b""
+        self._coarse: dict[tuple[Pattern, float], bool] = {}
         self._is_failing = False
         self._retry_s = _RETRY_S
         self._due_s = -math.inf  # when to try again
@@ -204,7 +207,7 @@ class _Socket:
         try:
             if self._light is None:
                 self._light = self._open(self._config)
-            frame = self._light.frame(moment)
+            frame = self._frame(self._light, moment)
             if frame != self._written:
                 self._light.write(frame)
                 self._written = frame
@@ -224,6 +227,21 @@ class _Socket:
             self._light.close()
         self._light = None
 
+    def _frame(self, light: Light, moment: Moment) -> bytes:
+        """Return what shows `moment`.
+
+        An LED dimmed so far that it has no two steps for a breath would stand still, and say "muted": it
+        keeps time as a lamp does that only knows on and off.
+        """
+        pattern = moment.pattern
+        if pattern.style == "breathe":
+            key = (pattern, moment.brightness)
+            if key not in self._coarse:
+                self._coarse[key] = _is_still(light, moment)
+            if self._coarse[key] and not is_lit(pattern, moment.elapsed_s):
+                return light.frame(_DARK)
+        return light.frame(moment)
+
     def _failed(self, error: DeviceError, now_s: float) -> float:
         if self._light is not None:
             self._light.close()
@@ -239,6 +257,16 @@ class _Socket:
         self._due_s = now_s + wait_s
         self._retry_s = min(_LONGEST_RETRY_S, 2 * wait_s)
         return wait_s
+
+
+def _is_still(light: Light, moment: Moment) -> bool:
+    """Return whether a breath shows no change on `light`, at some loudness."""
+    top_s = moment.pattern.period_s / 2
+    for level in _LOUDNESSES:
+        low, high = (dataclasses.replace(moment, elapsed_s=at, level=level) for at in (0.0, top_s))
+        if light.frame(low) == light.frame(high):
+            return True
+    return False
 
 
 @dataclass(frozen=True)
