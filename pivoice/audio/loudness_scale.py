@@ -80,6 +80,9 @@ class Scale:
             return 1.0
         if not level:
             return 0.0
-        if value is None or not self.has_db:
+        if value is None:
             return 1.0
+        if not self.has_db:  # as good a guess as there is, and never louder than was asked for
+            part = FULL * (value - self.lowest) / ((self.highest - self.lowest) or 1.0)
+            return min(1.0, (level / part) ** 3) if part > 0 else 1.0
         return from_db(min(0.0, self.top + level_db(level) - value))

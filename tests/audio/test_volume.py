@@ -322,7 +322,21 @@ def test_a_card_without_decibels_moves_by_parts(house: House):
     house.run(script)
 
     assert control.value == pytest.approx(0.6)
-    assert house.soft[-1] == 1.0
+    assert house.soft[-1] == pytest.approx((55 / 60) ** 3)  # the samples do the rest, here too
+
+
+def test_a_card_without_decibels_is_not_a_step_louder_than_it_may_be(house: House):
+    control = house.speaker(Scale("playback", 0.0, 1.0, has_db=False), step=1 / 8)
+    house.settings = {"max_volume": 30}
+
+    async def script(volume: Volume, loop: JumpLoop) -> None:
+        volume.found("playback")
+        await volume.set_level(100)
+
+    house.run(script)
+
+    assert control.value == pytest.approx(3 / 8)
+    assert softness(round(100 * control.value)) * house.soft[-1] <= 1.05 * softness(30)
 
 
 # --- a card that does not do it ---
