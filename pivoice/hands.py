@@ -77,12 +77,12 @@ class Hands:
         was_talking = bool(self._talking)
         if is_down:
             self._talking.add(button)
+            # by each of them: another one may be stuck, and what it began over long since
+            self._post(events.TalkPressed())
         else:
             self._talking.discard(button)
-        if self._talking and not was_talking:
-            self._post(events.TalkPressed())
-        elif was_talking and not self._talking:
-            self._post(events.TalkReleased())
+            if was_talking and not self._talking:
+                self._post(events.TalkReleased())
 
     def _do(self, act: Act) -> None:
         match act.name:

@@ -213,8 +213,21 @@ def test_two_talk_buttons_talk_until_the_last_is_released():
 
     desk = at_desk(main)
 
-    assert desk.came == [TalkPressed(), TalkReleased()]
-    assert desk.at_s == [0.0, 3.0]
+    assert desk.came == [TalkPressed(), TalkPressed(), TalkReleased()]  # who talks already goes on
+    assert desk.at_s == [0.0, 1.0, 3.0]
+
+
+def test_a_talk_button_that_is_stuck_leaves_the_other_one_to_talk():
+    async def main(desk: Desk) -> None:
+        desk.furnish(*(ButtonConfig(pin, press="push_to_talk") for pin in (22, 23)))
+        desk.edge(True, 0)  # and the conversation that it began is over, by the other end
+        await asyncio.sleep(60.0)
+        desk.edge(True, 1)
+
+    desk = at_desk(main)
+
+    assert desk.came == [TalkPressed(), TalkPressed()]
+    assert desk.at_s[1] == 60.0
 
 
 def test_the_switch_is_told_by_its_level_and_its_bounces_settle_to_it():
