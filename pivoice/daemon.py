@@ -18,6 +18,7 @@ from pivoice.agent.session import Session
 from pivoice.announcements import Announcements
 from pivoice.appearance import Appearance
 from pivoice.audio.capture import Ears
+from pivoice.audio.earcons import Earcons
 from pivoice.audio.playback import Mouth
 from pivoice.clock import Clock, SystemClock
 from pivoice.commands import ARGUMENTS, commands_for, readings
@@ -62,7 +63,7 @@ class Daemon:
         """`equipment`: None makes one that keeps nothing. `lasting`: of the daemon before. `commands`: more
         of them for the control socket."""
         self.config = config
-        equipment = equipment or Equipment(open_listening(config, {}))
+        equipment = equipment or Equipment(open_listening(config, {}), Earcons(config.audio.earcons))
         self._clock = clock or SystemClock()
         self.lasting = lasting or Lasting()
         self.sound = Sound(

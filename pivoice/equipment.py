@@ -30,7 +30,8 @@ class Equipment:
     """See the module."""
 
     listening: Listening
-    earcons: Earcons = field(default_factory=Earcons)
+    earcons: Earcons
+    """As the owner wants them: without a default, which would be ours."""
     tools: tuple[ToolDefinition, ...] = ()
     """The owner's own: commands and packages."""
     ledger: Path | None = None

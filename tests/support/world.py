@@ -27,6 +27,7 @@ from pivoice import config
 from pivoice.agent.simulated import Plan, SimulatedAgent, Turn
 from pivoice.agent.simulated_voice import load_voice, speech_directory
 from pivoice.audio import simulated
+from pivoice.audio.earcons import Earcons
 from pivoice.audio.simulated import Microphone, Speaker
 from pivoice.config import Config
 from pivoice.daemon import Daemon
@@ -100,6 +101,7 @@ class World:
         )
         equipment = Equipment(
             open_listening(settings, {}, detectors=self._detectors),
+            Earcons(settings.audio.earcons),
             ledger=self._directory / "ledger.json",
             records=self._directory / "records",
             times=Times(
