@@ -42,7 +42,7 @@ class Chimes:
 
     @property
     def is_tonal(self) -> bool:
-        """Nothing sounds but tones of ours: what an owner put in their place may be somebody's voice."""
+        """Nothing sounds but tones: what an owner put in the place of ours may be somebody's voice."""
         return all(self._earcons.is_tonal(each.name) for each in self._sounding)
 
     def obey(self, asked: str | Hush) -> None:

@@ -16,9 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pivoice.audio.buffers import EAR_HZ
 from pivoice.audio.encodings import Wide
 from pivoice.audio.pcm import Samples, from_db, to_int16
 from pivoice.audio.resample import resampled
+from pivoice.audio.undertones import is_like_ours
 from pivoice.audio.wav_file import WavError, decode_wav, read_wav
 from pivoice.config import EarconsConfig
 from pivoice.errors import ConfigError, Fault
@@ -81,12 +83,15 @@ class Earcons:
         """
         self._config = config or EarconsConfig()
         self._own: dict[str, tuple[Samples, int]] = {}
+        self._own_tonal: set[str] = set()
         faults: list[Fault] = []
         for name in NAMES:
             asked = self._asked(name)
             if asked not in ("on", "off"):
                 try:
-                    self._own[name] = _read_own(name, asked)
+                    samples, rate_hz = self._own[name] = _read_own(name, asked)
+                    if is_like_ours(resampled(samples, rate_hz, EAR_HZ)):
+                        self._own_tonal.add(name)
                 except WavError as error:
                     faults.append(Fault(f"audio.earcons.{name}", f"{asked!r} {error}"))
         if faults:
@@ -107,7 +112,9 @@ class Earcons:
 
     def is_tonal(self, name: str) -> bool:
         """Return whether one of `NAMES` is nothing that a speech detector takes for a voice."""
-        return name not in self._own and (name not in NOTICES or self._asked(name) == "off")
+        if name in self._own:
+            return name in self._own_tonal
+        return name not in NOTICES or self._asked(name) == "off"
 
     def duration_s(self, name: str) -> float:
         """Return how long one of `NAMES` lasts, for who plays it again and again; 0: it is switched off."""

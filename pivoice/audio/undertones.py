@@ -2,6 +2,7 @@
 
 Our earcons are tones from 580 Hz on: below and far above them there is nothing, and every voice. So the agent
 need not hear an earcon by itself, which a plain detector takes for a turn, and hears every word under one.
+An owner's sound is as good where it leaves the same bands alone; one that does not may be somebody's voice.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ _WINDOW = 512
 # Of an earcon's echo so much may lie in these bands: 2 dB more than of any in three rooms, by a speaker that
 # distorts a little. A voice has more from its first period on, though it be 20 dB softer (measured 2026-11).
 _BANDS = ((90.0, 450.0, from_db(-22.0)), (3700.0, 7500.0, from_db(-26.0)))
+_MARGIN = from_db(-2.0)
 _QUIET = (32768 * from_db(-46.0)) ** 2  # softer is no turn: an echo dying away, or a breath
 _FLOOR = (32768 * from_db(-58.0)) ** 2  # what a room may hum or hiss
 
@@ -64,6 +66,24 @@ class Undertones:
         power = (spectrum.real**2 + spectrum.imag**2) * self._unit
         whole = float(power.sum())
         return any(float(power[band].sum()) > max(_FLOOR, share * whole) for band, share in self._bands)
+
+
+def is_like_ours(sound: Samples) -> bool:
+    """Return whether 16 kHz `sound`, an owner's, leaves those bands to voices, as an earcon of ours does.
+
+    By a margin: rooms and speakers bring their share into them.
+    """
+    shape = np.hanning(_WINDOW)
+    hz = np.fft.rfftfreq(_WINDOW, 1 / EAR_HZ)
+    padded = np.concatenate([np.zeros(_WINDOW, np.int16), sound, np.zeros(_WINDOW, np.int16)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[:: _WINDOW // 2]
+    powers = np.abs(np.fft.rfft(windows * shape, axis=1)) ** 2
+    least = powers.sum(axis=1).max() * from_db(-30.0) ** 2  # what is so soft beside the rest is its end
+    for low, high, share in _BANDS:
+        band = powers[:, (hz >= low) & (hz <= high)].sum(axis=1)
+        if np.any(band > np.maximum(least, powers.sum(axis=1)) * (share * _MARGIN) ** 2):
+            return False
+    return True
 
 
 def faded_between(before: Samples, after: Samples) -> Samples:

@@ -284,3 +284,21 @@ def test_the_script_writes_every_sound_for_owners_to_start_from(tmp_path: Path):
     error = own("error", tmp_path / "error.wav").astype(int)
     ours = make_earcon("error", 48000).astype(int)
     assert np.abs(error[400:-400] - ours[400:-400]).max() <= 2  # played as it was
+
+
+@pytest.mark.parametrize(
+    ("hz", "is_tonal"), [(250, False), (440, False), (600, True), (1000, True), (3000, True), (5000, False)]
+)
+def test_an_owners_sound_is_known_for_tones_like_ours_or_for_what_may_be_a_voice(
+    tmp_path: Path, hz: int, is_tonal: bool
+):
+    path = write_wav(tmp_path / "ding.wav", tone(0.4, 22050, hz=hz, peak=20000), 22050)
+
+    assert Earcons(EarconsConfig(wake=str(path))).is_tonal("wake") is is_tonal
+
+
+def test_an_owners_words_are_no_tones(tmp_path: Path):
+    words = load_notice("cap", 16000)
+    path = write_wav(tmp_path / "yes.wav", words[:16000], 16000)
+
+    assert not Earcons(EarconsConfig(wake=str(path))).is_tonal("wake")

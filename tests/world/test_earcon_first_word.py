@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pivoice.audio.simulated import Microphone, Speaker
+from tests.audio.fakes import tone, write_wav
 from tests.support.bed import resampled
 from tests.support.judges import loud_turns
 from tests.support.rooms import CARD_HZ, RATE_HZ, LiveRoom, Room
@@ -37,7 +38,7 @@ class Heard:
     has_earcon: bool = False
 
 
-def wake_twice(directory: Path, echo: str) -> Heard:
+def wake_twice(directory: Path, echo: str, *, sound: str = "on") -> Heard:
     rooms, heard = list[LiveRoom](), Heard()
 
     async def wake(world: World) -> tuple[float, Samples]:
@@ -63,7 +64,9 @@ def wake_twice(directory: Path, echo: str) -> Heard:
     def furnish(microphone: Microphone, speaker: Speaker) -> None:
         rooms.append(LiveRoom(Room(), microphone, speaker))
 
-    toml = f'[audio]\necho = "{echo}"\n[audio.earcons]\nend = "off"\n[wake]\nengine = "none"\n'
+    toml = (
+        f'[audio]\necho = "{echo}"\n[audio.earcons]\nend = "off"\nwake = "{sound}"\n[wake]\nengine = "none"\n'
+    )
     live(main, directory, toml=toml, plan=answering("agent_short"), furnish=furnish)
     return heard
 
@@ -95,3 +98,14 @@ def test_the_users_words_go_up_whole_while_the_wake_earcon_sounds(tmp_path: Path
     assert min(found[:3]) > 0.9 and max(found[:3]) < 1.15  # there is an earcon in them
     assert min(found) > 0.65  # a canceller between replies has its say later
     assert loud_turns(heard.alone) == [], "the earcon by itself is a turn to a plain detector"
+
+
+@pytest.mark.parametrize("echo", ["half_duplex", "webrtc"])
+def test_the_users_words_go_up_whole_under_an_owners_own_ding(tmp_path: Path, echo: str):
+    ding = write_wav(tmp_path / "ding.wav", tone(0.4, 22050, hz=1000, peak=20000), 22050)
+
+    heard = wake_twice(tmp_path, echo, sound=str(ding))
+
+    found = shares(heard.words, heard.spoken)
+    assert heard.echo_db > -22, "the microphone hears no earcon: the test shows nothing"
+    assert min(found[:3]) > 0.85 and max(found[:3]) < 1.15
