@@ -70,7 +70,12 @@ sys.exit(not good)" "$venv" 2> /dev/null || return 1
 }
 
 make_venv() {
-    venv_is_good || "$python" -m venv --clear "$venv"
+    venv_is_good && return
+    if [ -L "$venv" ]; then # --clear empties what it leads to, and then fails
+        echo "$venv is a link to $(readlink "$venv"), which was not made here; remove the link"
+        return 1
+    fi
+    "$python" -m venv --clear "$venv"
 }
 
 # The packages of the lock file $1, nothing else.

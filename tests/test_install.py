@@ -314,6 +314,19 @@ def test_nothing_is_rolled_back_to_a_program_that_did_not_run(machine: Machine):
     assert machine.program.resolve().name == "venv.two"
 
 
+def test_an_environment_that_is_a_link_is_neither_used_nor_emptied(machine: Machine):
+    other = machine.place / "other"
+    (other / "bin").mkdir(parents=True)
+    (other / "bin" / "pip").write_text(f"#!{other}/bin/python\n")
+    link = machine.place / "environment"
+    link.symlink_to(other)
+
+    done = machine.run(f"venv={link}; make_venv")
+
+    assert done.returncode == 1 and f"is a link to {other}" in done.stdout
+    assert (other / "bin" / "pip").exists()
+
+
 def test_the_program_is_made_anew_when_anything_of_it_changed(machine: Machine, tmp_path: Path):
     copy = tmp_path / "checkout"
     shutil.copytree(SCRIPTS, copy / "scripts")
