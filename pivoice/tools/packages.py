@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -23,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 GROUP = "pivoice.tools"
 _MAX_REASON_CHARS = 300
+_threads = ThreadPoolExecutor(16, "package tool")
+"""For plain functions. A thread whose function hangs is lost for good, and asyncio's own few also ask after
+addresses and look at arguments: without them nothing works any more."""
 
 
 def open_packages(points: Iterable[EntryPoint] | None = None) -> list[ToolDefinition]:
@@ -76,7 +80,7 @@ def _asynchronous(
         return run
 
     async def run_in_thread(arguments: Mapping[str, object]) -> str:
-        answer = await asyncio.to_thread(run, arguments)
+        answer = await asyncio.get_running_loop().run_in_executor(_threads, run, arguments)
         return await answer if inspect.isawaitable(answer) else answer  # type: ignore[no-any-return]
 
     return run_in_thread

@@ -33,7 +33,11 @@ def tool(name, run=switch, parameters=SCHEMA):
 one = tool("one")
 two = [tool("two"), tool("three", parameters={})]
 def made(): return [tool("made")]
+import threading
+FREE = threading.Event()
+
 plain = tool("plain", look, {})
+stuck = tool("stuck", lambda _: FREE.wait(60) and "", {})
 wrong = [tool("wrong", parameters={"type": "object", "properties": {"a": {"type": "text"}}}), tool("right")]
 nothing = 3
 def fails(): raise KeyError("no relay")
@@ -88,6 +92,22 @@ def test_a_plain_function_holds_nobody_up(install):
     (tool,) = open_packages()
 
     assert asyncio.run(tool.run({})) != threading.current_thread().name
+
+
+def test_plain_functions_that_hang_hold_up_their_own_calls_and_nothing_else(install):
+    install("pivoice_lamps:stuck")
+    registry = Registry(ToolsConfig(timeout_s=0.2))
+    registry.put("package:lamps", open_packages())
+
+    async def main() -> object:
+        try:
+            await asyncio.gather(*(registry.run("stuck", {}) for _ in range(40)))
+            async with asyncio.timeout(5):
+                return await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 80)
+        finally:
+            __import__("pivoice_lamps").FREE.set()
+
+    assert asyncio.run(main())
 
 
 @pytest.mark.parametrize(
