@@ -84,7 +84,10 @@ async def run_program(program: Program, *, most_bytes: int) -> Outcome:
 async def _start(program: Program, output: _Pipe, complaint: _Pipe) -> asyncio.subprocess.Process:
     ends: list[int] = []
     try:
-        ends += [await output.open(), await complaint.open()]
+        ends.append(
+            await output.open()
+        )  # one by one: what is open is closed though the next is not to be had
+        ends.append(await complaint.open())
         return await asyncio.create_subprocess_exec(
             *program.argv,
             executable=program.path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import select
@@ -380,6 +381,26 @@ def test_a_program_is_ended_when_its_call_is_given_up_and_when_the_loop_ends(pid
 
 def test_a_program_that_leaves_something_behind_is_over_all_the_same():
     assert result(shell("sleep 9 & echo done")) == "done"
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+def test_where_there_are_no_more_pipes_none_is_left_open(missing: int, monkeypatch: pytest.MonkeyPatch):
+    opened, pipe = [], os.pipe
+
+    def open_pipe() -> tuple[int, int]:
+        if len(opened) + 1 == missing:
+            raise OSError(errno.EMFILE, "Too many open files")
+        opened.append(pipe())
+        return opened[-1]
+
+    monkeypatch.setattr(processes.os, "pipe", open_pipe)
+
+    told = answer(shell("echo on"))
+
+    assert told.is_error and "Too many open files" in told.text
+    for end in (end for ends in opened for end in ends):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(end)
 
 
 # --- settings ---
