@@ -20,6 +20,7 @@ from typing import Any
 
 from pivoice.config import McpConfig, ToolsConfig
 from pivoice.errors import ToolError
+from pivoice.templates import parse
 from pivoice.tools.mcp_server import Connect, Place, Server
 from pivoice.tools.registry import ToolDefinition
 from pivoice.tools.secret_files import read_secrets
@@ -123,14 +124,13 @@ def _words(url: str) -> list[str]:
 
 
 def _filled(header: str, value: str, secrets: Mapping[str, str]) -> str:
-    def secret(found: re.Match[str]) -> str:
-        if found[1] not in secrets:
+    template = parse(value)
+    for name in template.names:
+        if name not in secrets:
             raise ToolError(
-                f"its header {header} wants the secret {found[1]}, which its setting secrets does not name"
+                f"its header {header} wants the secret {name}, which its setting secrets does not name"
             )
-        return secrets[found[1]]
-
-    return re.sub(r"\{(\w+)\}", secret, value)
+    return template.filled(secrets)
 
 
 def _is_installed() -> bool:

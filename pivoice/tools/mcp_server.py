@@ -191,6 +191,8 @@ class Server:
                 self._connection = None
                 if self._is_forgotten:
                     continue
+                if not reason and self._used_s + IDLE_S > now_s():
+                    continue  # wanted again while it was being left
                 if not reason:
                     return
                 self._lose(reason, now_s())
@@ -239,6 +241,7 @@ class Server:
         while not connection.lost.done() and not self._is_forgotten:
             idle_s = self._used_s + IDLE_S - loop.time()
             if idle_s <= 0 and not self._calls:
+                self._connection = None  # leaving takes a while, and nobody may call what is being left
                 return ""
             await self._stirred(max(idle_s, PING_S))
             if self._is_doubted:

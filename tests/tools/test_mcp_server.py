@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pivoice.config import McpConfig, ToolsConfig
+from pivoice.contradictions_tools import tool_contradictions
 from pivoice.errors import ToolError
 from pivoice.simulation import JumpLoop, run_jumping
 from pivoice.tools import mcp
@@ -37,6 +38,7 @@ class Fake:
         self.places: list[Place] = []
         self.calls: list[tuple[str, Mapping[str, object]]] = []
         self.lists = self.pings = self.left = 0
+        self.leaving_s = 0.0
         self.refusal = ""
         self.hangs: set[str] = set()
         self.forgets = 0
@@ -57,6 +59,9 @@ class Fake:
             yield self
         finally:
             self.left += 1
+            if not self.lost.done():
+                self.lost.set_result("it was left")
+            await asyncio.sleep(self.leaving_s)
             while "leave" in self.hangs:
                 try:
                     await forever()
@@ -240,6 +245,31 @@ async def test_a_call_connects_what_was_left_idle(s: Scene):
     assert [tool.name for tool in s.registry.offered] == ["house_lamp"]
 
 
+@scene()
+async def test_a_call_while_it_is_being_left_connects_anew(s: Scene):
+    await s.there()
+    s.fake.leaving_s = 1.0
+    await settle(IDLE_S)
+    was_left = s.fake.left
+
+    text, took_s = await s.call()
+
+    assert was_left == 1
+    assert text == '{"result": "on"}' and took_s < 1.1
+
+
+@scene()
+async def test_a_conversation_that_begins_while_it_is_being_left_has_it(s: Scene):
+    await s.there()
+    s.fake.leaving_s = 1.0
+    await settle(IDLE_S)
+
+    s.servers.wanted()
+    await settle(2.0)
+
+    assert s.fake.left == 1 and s.state == "connected"
+
+
 @scene(timeout_s=2000)
 async def test_it_is_not_left_while_it_works(s: Scene):
     async def slow() -> str:
@@ -414,6 +444,31 @@ def test_what_a_server_says_is_told_without_secrets(tmp_path: Path, caplog: pyte
         ]
 
     run(caplog)
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("Bearer {TOKEN}", "Bearer a/b-secret"),
+        ("{{x}} {TOKEN:url}", "{x} a%2Fb-secret"),
+        ("{{TOKEN}}", "{TOKEN}"),
+    ],
+)
+def test_a_header_is_read_as_its_settings_are_checked(written: str, sent: str, tmp_path: Path):
+    secret = tmp_path / "token"
+    secret.write_text("a/b-secret\n")
+    secret.chmod(0o600)
+    config = McpConfig(
+        name="house",
+        url="http://house/mcp",
+        headers={"Authorization": written},
+        secrets={"TOKEN": str(secret)},
+    )
+
+    place = mcp.find_place(config, {}, tmp_path)
+
+    assert list(tool_contradictions(ToolsConfig(mcp=[config]))) == []
+    assert place.headers == {"Authorization": sent}
 
 
 @scene(headers={"Authorization": "Bearer {TOKEN}"}, secrets={"TOKEN": "/nowhere/token"})
