@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pivoice.config import Config
 from pivoice.equipment import Equipment
 from pivoice.secrecy import Secrets
-from pivoice.tool_runs import ToolRuns
+from pivoice.tool_runs import MAX_RUNS, ToolRuns
 from pivoice.tools.builtin import (
     end_conversation_tool,
     get_time_tool,
@@ -113,6 +113,9 @@ class Toolbox:
             if (await self.registry.run(name, arguments, by="owner")).is_error:
                 self._deeds.chime("error")
 
+        if len(self._by_hand) >= MAX_RUNS:  # a button is pressed faster than a slow program ends
+            self._deeds.chime("error")
+            return
         task = asyncio.get_running_loop().create_task(run(), name=f"tool {name} by hand")
         self._by_hand.add(task)
         task.add_done_callback(self._by_hand.discard)
