@@ -75,6 +75,24 @@ def test_checking_a_configuration_tries_the_wake_words(
     assert str(path) in written.out + written.err
 
 
+def test_checking_a_configuration_tells_all_that_only_trying_shows_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "pivoice.toml"
+    path.write_text(
+        '[wake]\nmodels = ["hey_jarvs"]\n[audio.earcons]\nwake = "/nowhere/wake.wav"\n'
+        '[[tools.command]]\nname = "lamp"\ndescription = "Lights it."\nargv = ["true"]\n'
+        'parameters = {type = "array"}\n'
+    )
+
+    found = cli.main(["config", "--check", "--config", str(path)])
+
+    written = capsys.readouterr()
+    assert found == 78
+    for said in ("hey_jarvis", "/nowhere/wake.wav", "tools.command[1].parameters.type"):
+        assert said in written.out + written.err
+
+
 def test_metrics_are_printed_as_prometheus_reads_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

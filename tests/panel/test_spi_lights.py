@@ -189,6 +189,15 @@ def test_more_pixels_than_go_out_in_one_piece_are_refused_with_the_way_out(
     assert len(light.frame(steady((1.0, 1.0, 1.0)))) <= most_bytes
 
 
+@pytest.mark.parametrize("driver", [Ws2812, Sk6812, Apa102, Respeaker2Mic])
+def test_a_light_that_is_closed_lets_go_of_its_bus(driver: type[Ws2812 | Apa102]) -> None:
+    desk = Desk()
+
+    driver(PanelConfig(), open_spi=desk.open).close()
+
+    assert [bus.is_closed for bus in desk.buses] == [True]
+
+
 @pytest.fixture
 def header() -> MockFactory:
     before = gpiozero.Device.pin_factory

@@ -216,6 +216,15 @@ def test_the_agent_is_never_told_a_secret(script: str, output_chars: int, tmp_pa
     assert not any(part in told for part in ('tok"en', "tok\\", "of+the", "4711", "MIIEvg"))
 
 
+def test_a_secret_is_known_in_the_escapes_of_json(tmp_path: Path):
+    secret = tmp_path / "secret"
+    secret.write_text('geh"eim-ß\n')
+    secret.chmod(0o600)
+    script = r"""printf '%s %s' 'geh\"eim-ß' 'geh\"eim-\u00df'"""
+
+    assert result(shell(script, secrets={"TOKEN": str(secret)})) == "[secret] [secret]"
+
+
 def test_no_part_of_a_secret_is_told_where_output_ends(tmp_path: Path):
     (tmp_path / "t").touch(mode=0o600)
     (tmp_path / "t").write_text("s3cret" * 50)
@@ -377,6 +386,27 @@ def test_a_program_is_ended_when_its_call_is_given_up_and_when_the_loop_ends(pid
     ids = asyncio.run(main())  # does not wait for the two seconds of grace
 
     await_end(ids)
+
+
+def test_a_program_that_is_given_up_may_still_clean_up(pids: Path, tmp_path: Path):
+    cleaned = tmp_path / "cleaned"
+    script = f"trap 'echo gone > {cleaned}; exit' TERM; echo $$ > {shlex.quote(str(pids))}; sleep 60 & wait"
+
+    async def main() -> list[int]:
+        ids = asyncio.to_thread(told_ids, pids, 1)
+        _, found = await asyncio.gather(registry_of(shell(script, timeout_s=0.7)).run("tool", {}), ids)
+        await asyncio.to_thread(await_end, found)
+        return found
+
+    asyncio.run(main())
+
+    assert cleaned.read_text() == "gone\n"
+
+
+def test_a_program_that_is_over_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(processes, "_DRAIN_S", 3600.0)
+
+    assert result(shell("echo done", timeout_s=20)) == "done"
 
 
 def test_a_program_that_leaves_something_behind_is_over_all_the_same():

@@ -281,6 +281,19 @@ def test_wrong_arguments_are_explained_by_name_fault_and_what_is_allowed(
     assert said in fault(**arguments)
 
 
+def test_of_several_arguments_the_one_that_is_missing_is_named():
+    both = {**with_property({"type": "string"}), "required": ["city", "day"]}
+    both["properties"] = {"city": {}, "day": {}}
+
+    assert Rules(usable(both)).find_fault({"city": "Rome"}) == "the argument 'day' is missing"
+
+
+def test_a_schema_may_hold_any_number_that_json_has():
+    rule = {"type": "number", "multipleOf": 0.5, "default": -1.5, "maximum": 1e308, "minimum": -3}
+
+    assert usable(with_property(rule))["properties"] == {"city": rule}
+
+
 def test_right_arguments_have_no_fault():
     assert (
         fault(minutes=3, count=3.0, unit="s", room={"name": "x", "more": 1}, code="abc", days=["today"]) == ""

@@ -167,6 +167,7 @@ def test_volume_by_command_is_kept_bounded_and_heard(tmp_path: Path):
         answer = await world.ask("volume", value="40")
         assert answer["volume"] == 40
         assert (await world.ask("volume", value="+100"))["volume"] == 70
+        assert (await world.ask("volume", value="100"))["volume"] == 70
         assert (await world.ask("volume", value="down"))["volume"] == 60
         for wrong in ("loud", "101", "", True, None, "1e2", "-"):
             assert "error" in await world.ask("volume", value=wrong)
