@@ -130,8 +130,8 @@ class Toolbox:
         for task in self._by_hand:
             task.cancel()
         self.timers.close()
-        if self._mcp:
-            await self._mcp.close()
+        servers = [self._mcp.close()] if self._mcp else []
+        await asyncio.gather(self.registry.close(), *servers)
 
     def _own(self, config: Config) -> list[ToolDefinition]:
         deeds = self._deeds

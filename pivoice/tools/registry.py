@@ -28,6 +28,7 @@ __all__ = ["MAX_ANSWER_CHARS", "Answer", "RefusedError", "Registry", "Run", "Too
 logger = logging.getLogger(__name__)
 
 MAX_DESCRIPTION_CHARS = 1024  # what the models behind such servers take
+CLOSE_S = (0.8, 0.2)  # for ending when asked to; for being ended
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 Run = Callable[[Mapping[str, object]], Awaitable[str]]
@@ -203,6 +204,18 @@ class Registry:
             return answers.as_text(await tool.run(arguments))
         except SystemExit as error:  # would end the loop, and us
             raise RuntimeError("a tool wanted to end pivoice") from error
+
+    async def close(self) -> None:
+        """Give up whatever runs, whoever called it; return once it is over, in a second at most.
+
+        Nobody waits for it later: the process leaves without a look at its tasks, and what a tool has
+        started would outlive us.
+        """
+        for within_s in CLOSE_S:
+            for work in self._leaving:
+                work.cancel()
+            if self._leaving:
+                await asyncio.wait(self._leaving, timeout=within_s)
 
     def _left(self, work: asyncio.Task[str]) -> None:
         self._leaving.discard(work)

@@ -16,7 +16,7 @@ import pytest
 from pivoice.config import CommandConfig, ToolsConfig
 from pivoice.errors import ConfigError, ToolError
 from pivoice.secrecy import Secrets
-from pivoice.tools import processes
+from pivoice.tools import processes, registry
 from pivoice.tools.commands import open_commands
 from pivoice.tools.registry import Answer, Registry
 
@@ -386,6 +386,30 @@ def test_a_program_is_ended_when_its_call_is_given_up_and_when_the_loop_ends(pid
     ids = asyncio.run(main())  # does not wait for the two seconds of grace
 
     await_end(ids)
+
+
+@pytest.mark.parametrize("is_given_up", [False, True])
+@pytest.mark.parametrize("script", [STUBBORN, OBEDIENT])
+def test_nothing_is_left_of_a_program_once_the_registry_is_closed(
+    script: str, is_given_up: bool, pids: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(registry, "CLOSE_S", (0.3, 5.0))
+
+    async def main() -> list[int]:
+        tools = registry_of(shell(script.format(shlex.quote(str(pids)))))
+        call = asyncio.create_task(tools.run("tool", {}))
+        found = await asyncio.to_thread(told_ids, pids, 2)
+        if is_given_up:
+            call.cancel()
+            await asyncio.wait({call})
+        await tools.close()
+        return found
+
+    runner = asyncio.Runner()
+    ids = runner.run(main())
+
+    await_end(ids)  # before the loop is closed: pivoice ends without
+    runner.close()
 
 
 def test_a_program_that_is_given_up_may_still_clean_up(pids: Path, tmp_path: Path):
