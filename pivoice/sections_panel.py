@@ -98,9 +98,9 @@ class PanelConfig:
         return (*(each for each in short if each.pin not in {b.pin for b in self.button}), *self.button)
 
     @property
-    def lights(self) -> tuple[str, ...]:
+    def lights(self) -> tuple[LightName, ...]:
         """The names of the lights there are, "auto" resolved, each once."""
         named = [self.light] if isinstance(self.light, str) else self.light
-        auto = "rgb" if self.red_pin is not None else "pwm" if self.led_pin is not None else "none"
+        auto: LightName = "rgb" if self.red_pin is not None else "pwm" if self.led_pin is not None else "none"
         found = dict.fromkeys(auto if name == "auto" else name for name in named)
         return tuple(name for name in found if name != "none")

@@ -37,6 +37,8 @@ class GpioButtons:
         """Whether the mute switch mutes, when it was opened; None: there is none.
 
         One that cannot be read mutes: who has put it to mute would else be heard."""
+        self.has_header = True
+        """False: it was wanted, and the machine's pins cannot be had at all."""
         self.faults: list[DeviceError] = []
         self._clock = clock
         self._take = take
@@ -48,8 +50,8 @@ class GpioButtons:
         try:
             factory = factory or open_factory()
         except DeviceError as error:
-            self._warn(error, "going on without buttons")
-            factory = None
+            self._warn(error, "going on without buttons and without lights on it")
+            self.has_header, factory = False, None
         for index, each in buttons if factory else []:
             self._open_button(config, index, each, factory)
         if config.mute_switch_pin is not None:

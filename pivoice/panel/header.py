@@ -5,10 +5,12 @@ Owned by the event loop; both parts have threads of their own.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pivoice.clock import Clock
 from pivoice.config import PanelConfig
 from pivoice.panel.gpio_buttons import GpioButtons
-from pivoice.panel.lights import Lights
+from pivoice.panel.lights import HEADER_LIGHTS, Lights
 from pivoice.panel.panel import Levels, Take
 from pivoice.panel.patterns import Pattern
 
@@ -18,6 +20,9 @@ class HeaderPanel:
 
     def __init__(self, config: PanelConfig, *, clock: Clock, take: Take, levels: Levels) -> None:
         self._buttons = GpioButtons(config, clock=clock, take=take)
+        if not self._buttons.has_header:  # told once: what the buttons cannot have no LED can
+            others = [name for name in config.lights if name not in HEADER_LIGHTS]
+            config = replace(config, light=others)
         self._lights = Lights(config, clock=clock, levels=levels)
         self.is_switched = self._buttons.is_switched
 

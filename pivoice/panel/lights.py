@@ -44,6 +44,9 @@ DRIVERS = {
 }
 """Each is called with the configuration, and opens the light; it may raise DeviceError."""
 
+HEADER_LIGHTS = ("led", "pwm", "rgb")
+"""Those on the header's pins; the others are on SPI."""
+
 _SHORTEST_S = 0.04  # between two rounds of writing, whatever changes
 _RETRY_S, _LONGEST_RETRY_S = 5.0, 600.0
 _NIGHTFALL_S = (

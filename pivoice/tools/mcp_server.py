@@ -31,6 +31,7 @@ LIST_PAUSE_S = 5.0  # between two looks at its tools, however often it says that
 HELD_S = 60.0  # a connection that breaks sooner was worth nothing
 PAUSE_S, MAX_PAUSE_S = 2.0, 300.0
 MAX_TRIES = 4  # in a row; then it waits to be wanted
+_MOST_TOLD = 50  # warnings; a server that thinks up new faults is known by then
 _MAX_REASON_CHARS = 300
 
 
@@ -339,7 +340,7 @@ class Server:
         logger.log(logging.WARNING if is_news else logging.DEBUG, told, self.config.name, reason)
 
     def _warn(self, sentence: str, *facts: object) -> None:
-        if (told := sentence % facts) not in self._told:
+        if (told := sentence % facts) not in self._told and len(self._told) < _MOST_TOLD:
             self._told.add(told)
             logger.warning("%s", told)
 
