@@ -291,6 +291,18 @@ def reply_interrupted(floor: Floor, event: ReplyInterrupted) -> None:
         floor.think()
 
 
+def void_calls(floor: Floor, reply: int) -> None:
+    """The server cut a reply that is dead already, and with it what it had called; newer calls stand."""
+    memory = floor.memory
+    calls = [call_id for call_id, caller in memory.tools.items() if 0 < caller <= reply]
+    for call_id in calls:
+        del memory.tools[call_id]
+    if calls and not memory.tools:
+        floor.cancel_tools()
+        if floor.state is State.THINKING and floor.deadline is Deadline.TOOL:
+            floor.think()
+
+
 def tool_called(floor: Floor, event: ToolCalled) -> None:
     memory = floor.memory
     if event.call_id in memory.tools:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pivoice.turn import agent_rows, device_rows, user_rows
 from pivoice.turn.actions import Action, End
 from pivoice.turn.ducks import Ducks
-from pivoice.turn.events import Event, ReplyAudible, ReplyStarted, SessionReady
+from pivoice.turn.events import Event, ReplyAudible, ReplyInterrupted, ReplyStarted, SessionReady
 from pivoice.turn.floor import SUSPICIONS, Floor, Row
 from pivoice.turn.states import Deadline, Deadlines, Link, State
 
@@ -49,6 +49,8 @@ class Turn(Floor):
             self._silence_stray(event)
         if not self._is_stale(event):
             self.rows[type(event)](self, event)
+        elif isinstance(event, ReplyInterrupted) and self._is_of_this_session(event):
+            agent_rows.void_calls(self, event.reply)  # of a silent one, which was dropped at its end
         self.ducks.note(event, state, self.state, deadline, self.deadline)
         actions, self.asked = self.asked, []
         if not actions and self.snapshot() == before:
@@ -57,12 +59,13 @@ class Turn(Floor):
 
     def _is_stale(self, event: Event) -> bool:
         """Whether `event` belongs to a session that is over, or to a reply that is dead."""
-        session = getattr(event, "session", None)
-        if session is not None and (self.link is Link.DOWN or session != self.session):
-            return True
         # 0: a tool called outside any reply.
         reply = getattr(event, "reply", 0)
-        return 0 < reply <= self.dead
+        return 0 < reply <= self.dead or not self._is_of_this_session(event)
+
+    def _is_of_this_session(self, event: Event) -> bool:
+        session = getattr(event, "session", None)
+        return session is None or (self.link is not Link.DOWN and session == self.session)
 
     def _silence_stray(self, event: Event) -> None:
         """Undo what a session does after we left it: IDLE means that nothing is open or sounds."""

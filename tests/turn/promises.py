@@ -89,6 +89,10 @@ def _dead_stays_dead(step: Step) -> bool:
     reply = getattr(step.event, "reply", None)
     if not reply or reply > step.before.dead or step.before.state is State.IDLE:
         return True
+    # But for what it had called, which its interruption voids.
+    if isinstance(step.event, ev.ReplyInterrupted) and reply in step.before.memory.tools.values():
+        gave_up = set(step.actions) <= {act.CancelTools()} and reply not in step.after.memory.tools.values()
+        return gave_up and step.after.state is step.before.state
     return not step.actions and step.after.snapshot() == step.before.snapshot()
 
 

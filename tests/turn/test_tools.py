@@ -82,6 +82,16 @@ def test_an_interrupted_reply_takes_its_tools_with_it() -> None:
     assert actions == []
 
 
+def test_who_speaks_over_a_tool_voids_its_call_though_the_reply_that_called_it_was_silent() -> None:
+    turn = after(*ASKED, STARTED, TOOL, ev.ReplySilent(1, 1), SPEECH)
+
+    actions = turn.step(ev.ReplyInterrupted(1, 1))
+
+    assert CancelTools() in actions
+    assert turn.step(ANSWER) == []
+    assert not turn.memory.awaits_tool, "the next answer would be waited for in vain"
+
+
 def test_a_tool_of_a_newer_reply_survives_the_interruption() -> None:
     turn = after(*SENT, ev.ReplyStarted(1, 2), ev.ToolCalled(1, 2, "newer", "get_time", {}))
 
