@@ -14,6 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 from pivoice.records import Record
 from pivoice.tools.registry import RefusedError, ToolDefinition
@@ -63,8 +66,8 @@ class Note:
     number: int
     """Its own for good."""
     text: str
-    noted_s: float
-    """When it was told, in seconds since 1970."""
+    noted_s: Annotated[float, Meta(ge=0, le=1e10)]
+    """When it was told, in seconds since 1970; what no calendar can show is a broken file's."""
 
 
 @dataclass

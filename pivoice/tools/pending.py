@@ -16,6 +16,9 @@ from msgspec import Meta
 from pivoice.tools.times import Times
 
 Weekday = Annotated[int, Meta(ge=0, le=6)]
+_FAR_S = 1e10  # the year 2286: what a file holds beyond is no time, and no calendar could show it
+Moment = Annotated[float, Meta(ge=-_FAR_S, le=_FAR_S)]
+_YEARS = range(1970, 2287)
 
 
 @dataclass(eq=False)
@@ -23,10 +26,10 @@ class Timer:
     """Something to ring after a while."""
 
     name: str
-    length_s: float
-    due_elapsed_s: float
+    length_s: Moment
+    due_elapsed_s: Moment
     """On `Times.elapsed_s` of this start of the machine."""
-    due_s: float | None = None
+    due_s: Moment | None = None
     """On the wall clock; None until the machine was started anew."""
     days = ()
 
@@ -46,6 +49,10 @@ class Alarm:
     boot: str = ""
     """The start of the machine in which it was set."""
 
+    def __post_init__(self) -> None:
+        if self.day.year not in _YEARS:  # a file's: it is put aside
+            raise ValueError(f"no alarm is set for {self.day}")
+
 
 Entry = Timer | Alarm
 
@@ -55,8 +62,8 @@ class Missed:
     """What should have rung while nobody could ring it."""
 
     name: str
-    due_s: float
-    noticed_s: float
+    due_s: Moment
+    noticed_s: Moment
 
 
 @dataclass
@@ -64,8 +71,8 @@ class Kept:
     """What the file holds."""
 
     boot: str
-    elapsed_s: float
-    wall_s: float
+    elapsed_s: Moment
+    wall_s: Moment
     """Both clocks, at the time of writing (the wall clock: the last that was believed)."""
     timers: list[Timer] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)

@@ -206,6 +206,17 @@ def test_erasing_all_erases_what_could_not_be_read_too(tmp_path: Path):
     assert not any("my diary" in file.read_text() for file in tmp_path.iterdir())
 
 
+def test_a_note_of_no_time_is_a_broken_files_and_put_aside(tmp_path: Path):
+    path = tmp_path / "notes.json"
+    path.write_text('{"last_number": 1, "notes": [{"number": 1, "text": "x", "noted_s": 1e300}]}')
+
+    notes = Notes(path, 100)
+
+    assert notes.listed() == []
+    assert ask(notes, "recall")["notes"] == []
+    assert path.with_name("notes.json.bad").exists()
+
+
 def test_a_smaller_bound_forgets_nothing(tmp_path: Path):
     path = tmp_path / "notes.json"
     notes_of("one", "two", "three", path=path)

@@ -230,8 +230,22 @@ def test_without_a_boots_name_a_timer_goes_by_the_wall_clock(path: Path):
     assert live(days, path).rang == [("pizza", "Mon 22:10:00")]
 
 
+HEAD = '{"boot":"","elapsed_s":0,"wall_s":0,'
+NO_DAY = '{"name":"a","at":"07:00:00","day":"0001-01-01"}'
+
+
 @pytest.mark.parametrize(
-    "broken", ["", "{", '{"boot": 3}', '{"boot":"","elapsed_s":0,"wall_s":0,"alarms":[{}]}']
+    "broken",
+    [
+        "",
+        "{",
+        '{"boot": 3}',
+        HEAD + '"alarms":[{}]}',
+        HEAD + f'"alarms":[{NO_DAY}]}}',
+        HEAD + '"timers":[{"name":"t","length_s":5,"due_elapsed_s":1e12}]}',
+        HEAD + '"timers":[{"name":"t","length_s":5,"due_elapsed_s":9,"due_s":-1e300}]}',
+        HEAD + '"missed":[{"name":"m","due_s":1e300,"noticed_s":1795000000}]}',
+    ],
 )
 def test_a_broken_file_is_put_aside_and_timers_work(
     path: Path, broken: str, caplog: pytest.LogCaptureFixture
@@ -240,6 +254,7 @@ def test_a_broken_file_is_put_aside_and_timers_work(
 
     async def days(device: Device) -> None:
         device.timers.set_timer(MINUTE)
+        assert len(device.timers.status()) == 1
         await asyncio.sleep(2 * MINUTE)
 
     assert len(live(days, path).rang) == 1
