@@ -70,8 +70,8 @@ def find_zone(said: str, now: datetime) -> tuple[str, tzinfo]:
         return offset.tzname(None), offset
     directory = _directory()
     names = dict(_names(directory))
-    if said in names.values():
-        return said, _load(said)
+    if said in names:
+        return names[said], _load(names[said])  # also those that are a country's name, too: "Portugal"
     known = {_folded(name): target for name, target in names.items() if name.count("/")}
     places = dict(_places(names))
     word = _folded(said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zoneinfo
 from collections.abc import Iterator
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -67,6 +68,14 @@ def test_an_offset_is_a_zone(said: str, shown: str):
     _, zone = find_zone(said, NOON_UTC)
 
     assert f"{NOON_UTC.astimezone(zone):%H:%M}" == shown
+
+
+def test_every_zone_of_the_system_is_known_by_its_name():
+    there = zoneinfo.available_timezones() - {"localtime"}
+
+    for name in there:  # also Portugal and NZ, which are countries with several
+        _, zone = find_zone(name, NOON_UTC)
+        assert NOON_UTC.astimezone(zone).utcoffset() == NOON_UTC.astimezone(ZoneInfo(name)).utcoffset(), name
 
 
 @pytest.mark.parametrize(
