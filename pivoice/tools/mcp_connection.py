@@ -138,12 +138,7 @@ async def connect(place: Place, on_change: Callable[[], None]) -> AsyncIterator[
             about = types.Implementation(name="pivoice", version=__version__)
             session = ClientSession(reading, writing, message_handler=hear, client_info=about)
             await stack.enter_async_context(session)
-            shaking = asyncio.ensure_future(session.initialize())
-            await asyncio.wait(_either(shaking, lost), return_when=asyncio.FIRST_COMPLETED)
-            if not shaking.done():
-                shaking.cancel()
-                raise LostError(lost.result())
-            shaking.result()
+            await _shake_hands(session, lost)
             yield Connection(session, lost)
     except ToolError:
         raise
@@ -152,6 +147,17 @@ async def connect(place: Place, on_change: Callable[[], None]) -> AsyncIterator[
         raise LostError(_reason(error)) from None
     finally:
         lose("it was left")
+
+
+async def _shake_hands(session: ClientSession, lost: asyncio.Future[str]) -> None:
+    shaking = asyncio.ensure_future(session.initialize())
+    try:
+        await asyncio.wait(_either(shaking, lost), return_when=asyncio.FIRST_COMPLETED)
+        if not shaking.done():
+            raise LostError(lost.result())
+        shaking.result()
+    finally:
+        shaking.cancel()  # nobody else does, of a server that never answers and is given up
 
 
 @asynccontextmanager
@@ -303,6 +309,8 @@ def _reason(error: BaseException) -> str:
             return str(error)
         case httpx.HTTPStatusError(response=response):
             told = f"it answers HTTP {response.status_code} {response.reason_phrase}".rstrip()
+            if response.is_redirect:  # not followed: it might lead our secrets anywhere
+                return f"{told}, it is elsewhere; check its url, and a / at its end"
             return f"{told}; check its headers and secrets" if response.status_code in (401, 403) else told
         case httpx.TimeoutException():
             return "it does not answer in time"
@@ -310,6 +318,8 @@ def _reason(error: BaseException) -> str:
             return "its url is none of http or https"
         case httpx.TransportError():
             return str(error) or type(error).__name__
+        case McpError() if error.error.code == _FORGOTTEN:  # the SDK's word for it, before any session, too
+            return "it answers HTTP 404; check its url"
         case McpError():
             return error.error.message
         case ValidationError():

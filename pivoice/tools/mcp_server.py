@@ -287,9 +287,10 @@ class Server:
             listed = await connection.list_tools()
         if listed == self._listed:
             return
-        self._listed = listed
         name, patterns = self.config.name, self.config.tools
-        plain, faults = make_plain(name, choose(listed, patterns))
+        # In a thread: hundreds of tools, or references within references, would hold up a conversation.
+        plain, faults = await asyncio.to_thread(make_plain, name, choose(listed, patterns))
+        self._listed = listed
         for tool, fault in faults.items():
             self._warn("the tool %r of the MCP server %s is left out: %s", tool, name, fault)
         for pattern in idle_patterns(listed, patterns):
@@ -310,7 +311,7 @@ class Server:
         return ToolDefinition(
             name=tool.name,
             description=self._secrets.scrub(tool.description),
-            parameters=tool.parameters,
+            parameters=self._secrets.scrub_within(tool.parameters),
             run=run,
             source=f"mcp:{self.config.name}",
             timeout_s=self._timeout_s,

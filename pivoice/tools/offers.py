@@ -49,10 +49,11 @@ def choose(tools: Mapping[str, Sequence[ToolDefinition]], config: ToolsConfig) -
         wanted = [tool for tool in wanted if tool.name != HANG_UP]
         wanted.insert(config.most - 1, usable[HANG_UP])
     offered, left_out = wanted[: config.most], wanted[config.most :]
+    names_left_out, names_offered = ({tool.name for tool in each} for each in (left_out, offered))
     for tool in usable.values():
-        if tool in left_out:
+        if tool.name in names_left_out:
             why_not[id(tool)] = f"there is no room: tools.most is {config.most}"
-        elif tool not in offered:
+        elif tool.name not in names_offered:
             why_not[id(tool)] = "tools.offer does not name it"
     if left_out:
         names = ", ".join(tool.name for tool in left_out)
@@ -71,5 +72,5 @@ def _wanted(tools: Sequence[ToolDefinition], patterns: Sequence[str]) -> Iterato
     left = list(tools)
     for pattern in patterns or ["*"]:
         found = [tool for tool in left if fnmatchcase(tool.name, pattern)]
-        left = [tool for tool in left if tool not in found]
+        left = [tool for tool in left if not fnmatchcase(tool.name, pattern)]
         yield from found

@@ -45,6 +45,17 @@ class Concealment:
                 text = re.sub(rf"(?<!\w){re.escape(each)}(?!\w)", _INSTEAD, text)
         return text
 
+    def scrub_within(self, schema: dict[str, object]) -> dict[str, object]:
+        """Return a copy of `schema` whose texts are without secrets."""
+        return {key: self._scrubbed(each) for key, each in schema.items()}
+
+    def _scrubbed(self, value: object) -> object:
+        if isinstance(value, dict):
+            return self.scrub_within(value)
+        if isinstance(value, list):
+            return [self._scrubbed(each) for each in value]
+        return self.scrub(value) if isinstance(value, str) else value
+
     def without_part(self, text: str) -> str:
         """Return `text`, which was cut off somewhere, without a part of a secret at its end."""
         for each in self._texts:

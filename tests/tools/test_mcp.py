@@ -314,7 +314,11 @@ Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
         ((500, [], b"oops"), "it answers HTTP 500 Internal Server Error"),
         ((200, [(b"content-type", b"text/html")], b"<html>Welcome to the hotel"), "it says what is not MCP"),
         ((200, [(b"content-type", b"application/json")], b"{" * 2**23), "it says what is not MCP"),
-        ((302, [(b"location", b"http://else.where/mcp")], b""), "it answers HTTP 302 Found"),
+        (
+            (302, [(b"location", b"http://else.where/mcp")], b""),
+            "it answers HTTP 302 Found, it is elsewhere; check its url, and a / at its end",
+        ),
+        ((404, [], b""), "it answers HTTP 404; check its url"),
     ],
 )
 def test_an_address_that_is_no_server_says_why(tmp_path: Path, answer: Answer, why: str):
@@ -327,7 +331,10 @@ def test_an_address_that_is_no_server_says_why(tmp_path: Path, answer: Answer, w
 
     async def main(url: str) -> object:
         async with house(tmp_path, "waiting to try again", url=url) as one:
-            return one.servers.status()[0]["why"]
+            why = one.servers.status()[0]["why"]
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}, "something of the SDK's still waits for it"
+        return why
 
     with serving(app) as address:
         assert asyncio.run(main(f"{address}/mcp?token=hidden-token")) == why
@@ -343,7 +350,10 @@ def test_an_address_where_nobody_answers_does_not_delay_a_stop(tmp_path: Path):
             assert one.servers.status()[0]["state"] == "connecting"
             began_s = time.monotonic()
             await one.servers.close()
-            return time.monotonic() - began_s
+            took_s = time.monotonic() - began_s
+            await asyncio.sleep(0)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+            return took_s
 
     assert asyncio.run(main()) < 1
 

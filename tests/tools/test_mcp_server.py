@@ -425,8 +425,12 @@ def test_what_a_server_says_is_told_without_secrets(tmp_path: Path, caplog: pyte
         async def fail() -> str:
             raise ToolError("no user has hunter2hunter2")
 
+        spoken = {"type": "string", "description": "use hunter2hunter2", "enum": ["hunter2hunter2"]}
+        schema = {"type": "object", "properties": {"key": spoken}}
+        s.fake.tools = [Offered("lamp", "Lights a lamp for hunter2hunter2.", schema)]
         s.fake.answer = "you said hunter2hunter2"
         await s.there()
+        assert "hunter2" not in str(s.registry.offered)
         answer, _ = await s.call()
         s.fake.answer = fail
         failure, _ = await s.call()
