@@ -35,8 +35,8 @@ _AGAIN_S = 0.2  # until what the journal did not take is offered again; its sock
 
 _QUIET = ("websockets", "asyncio", "gpiozero")
 """Libraries whose news is ours only from WARNING on."""
-_TALK = ("pivoice.turn_log",)
-"""What tells of conversations: their lines look alike, and each is news."""
+_TALK = ("pivoice.turn_log", "pivoice.tools.registry.calls")
+"""What tells of conversations, and of tools: their lines look alike, and each is news."""
 
 _FIELD = re.compile(r"PIVOICE_[A-Z0-9_]{1,50}")
 _SENT = {"PRIORITY", "LOGGER", "THREAD_NAME", "CODE_FILE", "CODE_LINE", "CODE_FUNC", "SYSLOG_IDENTIFIER"}

@@ -122,6 +122,16 @@ def test_the_level_changes_without_another_handler():
     assert line.endswith(" INFO turn 1: idle")
 
 
+def test_each_call_of_a_tool_is_a_line_however_many_there_are():
+    done = run(
+        "from pivoice import journal; journal.set_up('info')\n"
+        "from pivoice.tools.registry import calls_logger\n"
+        "for n in range(30): calls_logger.info('tool weather (command): done after %.2f s', n)"
+    )
+
+    assert len(done.stderr.splitlines()) == 30
+
+
 def test_what_is_held_back_is_told_when_the_process_ends(fake: FakeJournal):
     run(JOURNALLED + LOGGED + "\nfor _ in range(30): logging.warning('no microphone')", JOURNAL=fake.path)
 

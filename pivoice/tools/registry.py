@@ -26,6 +26,7 @@ from pivoice.tools.schemas import Rules, SchemaError, usable
 __all__ = ["MAX_ANSWER_CHARS", "Answer", "RefusedError", "Registry", "Run", "ToolDefinition"]
 
 logger = logging.getLogger(__name__)
+calls_logger = logging.getLogger(f"{__name__}.calls")  # one line a call, of which none is folded into another
 
 MAX_DESCRIPTION_CHARS = 1024  # what the models behind such servers take
 CLOSE_S = (0.8, 0.2)  # for ending when asked to; for being ended
@@ -147,7 +148,7 @@ class Registry:
         known = {tool.name: tool for tool in (offer.offered if by == "agent" else offer.usable)}
         tool = known.get(name)
         if tool is None:
-            logger.info("a call of a tool that there is not: answered so")
+            calls_logger.info("a call of a tool that there is not: answered so")
             names = answers.clipped(", ".join(sorted(known)) or "none", 1000)
             return self._failure(f"There is no tool {answers.quoted(name)}; there are: {names}.")
         loop = asyncio.get_running_loop()
@@ -158,7 +159,7 @@ class Registry:
         finally:
             took_s = loop.time() - begun_s
             told = "tool %s (%s): %s after %.2f s" + (", called by hand" if by == "owner" else "")
-            logger.info(told, tool.name, tool.source, outcome, took_s)
+            calls_logger.info(told, tool.name, tool.source, outcome, took_s)
 
     async def _outcome(self, tool: ToolDefinition, arguments: Mapping[str, object]) -> tuple[str, Answer]:
         """Return the outcome in a word or two, and the answer."""
