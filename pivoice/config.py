@@ -142,13 +142,13 @@ def changed(config: Config, key: str, value: object) -> Config:
     table: dict[str, Any] = {path[-1]: value}
     for name in reversed(path[:-1]):
         table = {name: table}
-    faults: list[Fault] = []
+    faults = _Faults()
     asked = _section(Config, table, "", faults)
     if faults:
         raise ConfigError(faults)
     new = _grafted(config, asked, path)
-    if faults := list(contradictions(new)):
-        raise ConfigError(faults)
+    if clashes := list(contradictions(new)):
+        raise ConfigError(clashes)
     return new
 
 
@@ -217,9 +217,27 @@ def _section_in(hint: Any) -> type | None:
 
 def _checked(table: dict[str, Any]) -> tuple[Config, list[Fault]]:
     """Return the configuration in `table`, and all that is wrong with it."""
-    faults: list[Fault] = []
+    faults = _Faults()
     config = _section(Config, table, "", faults)
-    return config, [*faults, *contradictions(config)]  # what is at fault has its default by now
+    # What is at fault has its default by now, or is left out, where it is one of a list and lacks something.
+    found = [Fault(faults.counted(each.key), faults.counted(each.problem)) for each in contradictions(config)]
+    return config, [*faults, *found]
+
+
+class _Faults(list[Fault]):
+    """What is wrong, and the numbers in the file of those [[sections]] that could be used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used: dict[str, list[int]] = {}
+
+    def counted(self, text: str) -> str:
+        """Return `text`, which counts the sections that could be used, with their numbers in the file."""
+        for key, numbers in self.used.items():
+            in_file = {f"{key}[{number}]": f"{key}[{each}]" for number, each in enumerate(numbers, 1)}
+            places = rf"{re.escape(key)}\[\d+\]"
+            text = re.sub(places, lambda found: in_file.get(found[0], found[0]), text)  # noqa: B023
+        return text
 
 
 def _grafted(section: _Section, asked: _Section, path: Sequence[str]) -> _Section:
@@ -231,7 +249,7 @@ def _grafted(section: _Section, asked: _Section, path: Sequence[str]) -> _Sectio
     return dataclasses.replace(section, **{name: given})
 
 
-def _section(section: type[_Section], table: dict[str, Any], prefix: str, faults: list[Fault]) -> _Section:
+def _section(section: type[_Section], table: dict[str, Any], prefix: str, faults: _Faults) -> _Section:
     """Build one section from its table, appending to `faults`; what is at fault keeps its default."""
     hints = typing.get_type_hints(section, include_extras=True)
     values: dict[str, object] = {}
@@ -269,16 +287,19 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
-def _sections(item: type[_Section], key: str, value: object, faults: list[Fault]) -> Iterator[_Section]:
+def _sections(item: type[_Section], key: str, value: object, faults: _Faults) -> Iterator[_Section]:
     """Yield each [[key]] that can be used, appending to `faults`. They are counted from 1, as people do."""
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
         faults.append(Fault(key, f"is a list of sections; write [[{key}]] and the settings of one below it"))
         return
+    used = faults.used.setdefault(key, [])
     for number, table in enumerate(value, 1):
         try:
-            yield _section(item, table, f"{key}[{number}].", faults)
+            section = _section(item, table, f"{key}[{number}].", faults)
         except _IncompleteError:
             continue
+        used.append(number)
+        yield section
 
 
 def _value(key: str, value: object, hint: Any, faults: list[Fault]) -> object:

@@ -129,3 +129,18 @@ def test_what_is_wrong_is_named_with_its_place(text: str, said: str):
 def test_what_may_be_a_secret_is_not_shown(text: str):
     assert faults(text)
     assert "s3cr3t" not in faults(text)
+
+
+def test_sections_are_counted_as_in_the_file_beside_one_that_cannot_be_used():
+    told = faults(
+        command(name="")
+        + command(name="end_conversation")
+        + command(name="twice")
+        + command(name="twice")
+        + server("", name="")
+        + server("url = 'ftp://x'")
+    )
+
+    assert "tools.command[2].name: end_conversation is" in told
+    assert "tools.command[4].name: 'twice' is the name of tools.command[3] already" in told
+    assert "tools.mcp[2].url" in told
