@@ -160,11 +160,17 @@ class Daemon:
         """Nobody has the floor."""
         return self.turn.state is State.IDLE
 
-    async def at_rest(self) -> None:
-        """Return once nobody has the floor, and the sound that told so was played."""
-        while not self.is_at_rest:
-            self._rest.clear()
-            await self._rest.wait()
+    @property
+    def may_end(self) -> bool:
+        """Nobody has the floor, and no tool is at work whose outcome was promised."""
+        return self.is_at_rest and not self.toolbox.runs
+
+    async def may_have_ended(self) -> None:
+        """Return once it may end, and the sound that ended the last conversation was played."""
+        while not self.may_end:
+            if not self.is_at_rest:
+                self._rest.clear()
+                await self._rest.wait()
             await asyncio.sleep(REST_S)
 
     async def _open(self) -> None:

@@ -100,8 +100,8 @@ async def _timers(daemon: Daemon, request: Line) -> Line:
     name = _text("timers", "cancel", request)  # understood as when the agent says it
     answer = await daemon.toolbox.registry.run("cancel_timer", {"name": name}, by="owner")
     told = json.loads(answer.text)
-    if answer.is_error:
-        raise PivoiceError(told["error"])
+    if answer.is_error:  # without what is said to the agent alone
+        raise PivoiceError(re.sub(r"^cancel_timer was not run: |[.;]? Ask the user.*", "", told["error"]))
     return {**told, "timers": daemon.toolbox.timers.status()}
 
 

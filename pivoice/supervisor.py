@@ -155,7 +155,7 @@ class Supervisor:
         journal.set_level(start.config.log.level)
         self._next = start
         answer: Line = {"reloading": start.path, "socket": start.config.control.socket}
-        if self.daemon.is_at_rest:
+        if self.daemon.may_end:
             self._begin_next()
             return answer
         adopted = adopt(self.daemon, start.config)
@@ -166,7 +166,7 @@ class Supervisor:
         return answer | {"at_once": adopted, "waits": "for the end of the conversation"}
 
     async def _begin_once_at_rest(self) -> None:
-        await self.daemon.at_rest()
+        await self.daemon.may_have_ended()
         self._begin_next()
 
     def _begin_next(self) -> None:

@@ -69,7 +69,7 @@ def test_a_machine_without_gpio_gets_one_warning_and_no_buttons() -> None:
     assert name == "HeaderPanel"
     assert logged == (
         "WARNING panel: cannot open 'GPIO': this machine has no GPIO (/dev/gpiochip*); "
-        'set panel.driver = "none"; going on without buttons'
+        'set panel.driver = "none"; going on without buttons and without lights on it'
     )
 
 

@@ -263,3 +263,31 @@ def test_a_slow_tool_is_heard_working_then_started_and_its_outcome_is_told_in_th
         assert '{"laundry": "clean"}' in world.agent.session.instructions[-1]
 
     live(main, tmp_path, toml=toml, plan=plan)
+
+
+def test_a_reload_waits_for_the_outcome_that_was_promised(tmp_path: Path):
+    plan = answering("agent_short", "agent_weather")
+    plan.turns[0] = replace(plan.turns[0], tools=(ScriptedCall("wash", {}),))
+
+    async def main(world: World) -> None:
+        async def slowly(arguments: object) -> str:
+            await asyncio.sleep(45)
+            return json.dumps({"laundry": "clean"})
+
+        wash = ToolDefinition("wash", "Washes.", {"type": "object", "properties": {}}, slowly)
+        world.daemon.toolbox.registry.put("command", [wash])
+        daemon = world.daemon
+        world.say("user_wake_time")
+        await world.until(lambda: len(world.daemon.toolbox.runs) == 1, 20)
+        await world.reach("speaking")
+        await world.reach("idle")
+
+        answer = await world.ask("reload")
+        await world.until(lambda: bool(world.agent.session.instructions), 60)
+
+        assert "waits" in answer
+        assert world.daemon is daemon
+        assert '{"laundry": "clean"}' in world.agent.session.instructions[-1]
+        await world.until(lambda: world.daemon is not daemon, 60)
+
+    live(main, tmp_path, toml=f"{HALF}[tools]\ntimeout_s = 100\n", plan=plan)
