@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, cast
 
+from pivoice.audio.earcons import Earcons
 from pivoice.config import Config
 from pivoice.equipment import Equipment
 from pivoice.errors import ToolError
@@ -25,7 +26,7 @@ class Bench:
         self.posted: list[Event] = []
         slow = ToolDefinition("slow", "Takes its time.", {}, self.run_slow, source="command")
         broken = ToolDefinition("broken", "Does not work.", {}, self.fail, source="command")
-        equipment = Equipment(cast(Any, None), tools=(slow, broken))
+        equipment = Equipment(cast(Any, None), Earcons(), tools=(slow, broken))
         deeds = Deeds(
             post=self.posted.append,
             session=lambda: 1,
