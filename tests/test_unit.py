@@ -70,6 +70,12 @@ def test_it_stops_within_three_seconds_and_is_watched():
     assert int(value("WatchdogSec")) <= 30
 
 
+def test_a_tool_that_does_not_end_holds_up_no_stop():
+    """Measured on systemd 257: 5.0 s and "failed" without it, for a program of its own session that ignores
+    SIGTERM; 2.9 s with it."""
+    assert value("KillMode") == "mixed"
+
+
 def test_it_waits_for_neither_network_nor_sound_card():
     waited_for = " ".join(given for name, given in directives(UNIT) if name in ("After", "Requires", "Wants"))
 
