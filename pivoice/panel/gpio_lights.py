@@ -18,6 +18,7 @@ from pivoice.panel.lights import Moment
 from pivoice.panel.patterns import brightness, is_lit
 
 _STEPS = 100  # gpiozero rounds to whole percents for lgpio
+_PULSE_HZ = 100  # gpiozero's own
 
 
 class _Legs:
@@ -30,13 +31,21 @@ class _Legs:
         self._name = f"{name} on GPIO " + ", ".join(str(pin) for pin in pins)
         # gpiozero cuts off what lgpio cannot have, and 0.29 * 100 is 28.999999: half a step beyond is safe
         self._beyond = -0.5 if common_anode else 0.5
+        # lgpio pulses without end what stands still, too: 200 wake-ups a second for a dark RGB LED (2026-11).
+        # But it begins to pulse with 10 ms of low, which is a flash on a common anode.
+        self._rests = not common_anode
         factory = factory or open_factory()
         import gpiozero
 
         with contextlib.ExitStack() as opened, explained(self._name):
             self._legs = []
             for pin in pins:
-                leg = gpiozero.PWMLED(pin, active_high=not common_anode, pin_factory=factory)
+                leg = gpiozero.PWMLED(
+                    pin,
+                    active_high=not common_anode,
+                    frequency=None if self._rests else _PULSE_HZ,
+                    pin_factory=factory,
+                )
                 opened.callback(let_go, leg)
                 self._legs.append(leg)
             self._opened = opened.pop_all()
@@ -44,6 +53,9 @@ class _Legs:
     def write(self, frame: bytes) -> None:
         with _lighting(self._name):
             for leg, step in zip(self._legs, frame, strict=True):
+                pulse_hz = None if self._rests and step in (0, _STEPS) else _PULSE_HZ
+                if leg.frequency != pulse_hz:
+                    leg.frequency = pulse_hz
                 leg.value = (step + self._beyond) / _STEPS if 0 < step < _STEPS else step / _STEPS
 
     def close(self) -> None:

@@ -63,6 +63,26 @@ def test_every_percent_arrives_as_it_is_with_a_common_anode_too(header: MockFact
     assert arrived == [(step, 100 - step, 100, 0) for step in range(101)]
 
 
+def test_a_leg_that_stands_still_is_not_pulsed(header: MockFactory) -> None:
+    light = RgbLed(PanelConfig(**LEGS), factory=header)
+    pulsed = []
+
+    for frame in ((0, 0, 0), (100, 40, 0), (40, 100, 1), (100, 0, 0)):
+        light.write(bytes(frame))
+        pulsed.append(tuple(header.pin(pin).frequency for pin in (5, 6, 13)))
+
+    assert pulsed == [(None, None, None), (None, 100, None), (100, None, 100), (None, None, None)]
+    assert states(header, 5, 6, 13) == [1.0, 0.0, 0.0]
+
+
+def test_a_common_anode_is_pulsed_without_end_for_each_beginning_would_flash(header: MockFactory) -> None:
+    light = RgbLed(PanelConfig(common_anode=True, **LEGS), factory=header)
+
+    show(light, MUTED)
+
+    assert [header.pin(pin).frequency for pin in (5, 6, 13)] == [100, 100, 100]
+
+
 @pytest.mark.parametrize(("common_anode", "legs"), [(False, [1.0, 0.0, 0.0]), (True, [0.0, 1.0, 1.0])])
 def test_an_rgb_led_shows_mute_in_red_and_is_dark_afterwards(
     header: MockFactory, common_anode: bool, legs: list[float]
