@@ -87,9 +87,7 @@ async def _call(daemon: Daemon, request: Line) -> Line:
     tool, arguments = request.get("tool"), request.get("arguments", {})
     if not isinstance(tool, str) or not isinstance(arguments, dict):
         raise PivoiceError('call needs "tool", its name, and "arguments", an object')
-    if tool not in {each["name"] for each in daemon.toolbox.registry.listed()}:
-        await daemon.toolbox.connected()
-    answer = await daemon.toolbox.registry.run(tool, arguments, by="owner")
+    answer = await daemon.toolbox.run_for_owner(tool, arguments)
     return {"tool": tool, "is_error": answer.is_error, "result": answer.text}
 
 

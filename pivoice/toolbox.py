@@ -26,7 +26,7 @@ from pivoice.tools.builtin import (
     set_volume_tool,
 )
 from pivoice.tools.notes import Notes, notes_tools
-from pivoice.tools.registry import Registry, ToolDefinition
+from pivoice.tools.registry import Answer, Registry, ToolDefinition
 from pivoice.tools.timer_tools import timer_tools
 from pivoice.tools.timers import Timers
 from pivoice.turn.events import Event, GoodbyeAsked, MuteChanged, RingSilenced, TimerRang
@@ -106,11 +106,18 @@ class Toolbox:
         self._deeds.hush("timer")
         self.timers.silenced()
 
+    async def run_for_owner(self, name: str, arguments: dict[str, object]) -> Answer:
+        """Run a tool for a button or `ctl`. One that nobody knows may come with an MCP server, which nobody
+        has wanted yet since the start: that is waited for."""
+        if name not in {each["name"] for each in self.registry.listed()}:
+            await self.connected()
+        return await self.registry.run(name, arguments, by="owner")
+
     def run_by_hand(self, name: str, arguments: dict[str, object]) -> None:
         """Run a tool because a button says so; that it failed is heard."""
 
         async def run() -> None:
-            if (await self.registry.run(name, arguments, by="owner")).is_error:
+            if (await self.run_for_owner(name, arguments)).is_error:
                 self._deeds.chime("error")
 
         if len(self._by_hand) >= MAX_RUNS:  # a button is pressed faster than a slow program ends

@@ -83,6 +83,51 @@ def test_a_tool_run_by_hand_that_fails_is_heard():
     live(main)
 
 
+class SlowServers:
+    """In place of MCP servers: there 3 s after somebody wanted them, with one tool."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._state = "at rest"
+
+    def wanted(self) -> None:
+        if self._state == "at rest":
+            self._state = "connecting"
+            asyncio.get_running_loop().call_later(3, self._arrive)
+
+    def status(self) -> list[dict[str, object]]:
+        return [{"name": "house", "state": self._state}]
+
+    def _arrive(self) -> None:
+        self._state = "connected"
+        lamp = ToolDefinition("house_lamp", "Switches it.", {}, self._bench.run_slow, source="mcp:house")
+        self._bench.toolbox.registry.put("mcp:house", [lamp])
+
+
+def test_a_button_waits_for_the_mcp_server_that_brings_its_tool():
+    """The first press after the start: no conversation has wanted the server yet."""
+
+    async def main(bench: Bench) -> None:
+        bench.toolbox._mcp = cast(Any, SlowServers(bench))
+        bench.toolbox.run_by_hand("house_lamp", {})
+        await asyncio.sleep(5)
+
+        assert (bench.begun, bench.chimes) == (1, [])
+
+    live(main)
+
+
+def test_a_button_for_a_tool_that_nobody_brings_is_heard_as_a_mistake():
+    async def main(bench: Bench) -> None:
+        bench.toolbox._mcp = cast(Any, SlowServers(bench))
+        bench.toolbox.run_by_hand("no_such", {})
+        await asyncio.sleep(5)
+
+        assert bench.chimes == ["error"]
+
+    live(main)
+
+
 def test_what_was_run_by_hand_ends_with_the_daemon():
     async def main(bench: Bench) -> None:
         bench.toolbox.run_by_hand("slow", {})
