@@ -56,11 +56,18 @@ def commands_for(daemon: Daemon) -> dict[str, Callable[[Line], Line | Awaitable[
         "stop": posting(events.StopAsked()),
         "hush": posting(events.HushAsked()),
         "mute": posting(events.MuteChanged(on=True)),
-        "unmute": posting(events.MuteChanged(on=False)),
+        "unmute": lambda _: _unmute(daemon),
         "say": lambda request: _say(daemon, request),
         "set": lambda request: _set(daemon, request),
         **owner_commands_for(daemon),
     }
+
+
+def _unmute(daemon: Daemon) -> Line:
+    daemon.post(events.MuteChanged(on=False))
+    if daemon.turn.mute_switched:
+        raise PivoiceError("the mute switch keeps the microphone closed; only it can open it")
+    return {"state": daemon.turn.state.value, "muted": daemon.turn.muted}
 
 
 def status(daemon: Daemon) -> Line:
