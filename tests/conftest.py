@@ -9,9 +9,14 @@ from typing import Any
 # As the daemon does (service.py), before anything imports numpy: threads for matrices of 1 ms only spin.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import hypothesis
 import pytest
 
 from tests.support.bed import Bed
+
+# How long one example takes says how busy the machine is, and nothing of what is tested.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture

@@ -133,7 +133,7 @@ def test_a_clean_result_needs_no_remark():
 SCORES = st.lists(st.floats(0, 1), min_size=1, max_size=40)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(scores=SCORES, blocks=st.integers(1, 4))
 def test_the_peak_is_the_highest_threshold_that_wakes(scores: list[float], blocks: int):
     wake = WakeConfig(consecutive_blocks=blocks)
@@ -149,7 +149,7 @@ def test_the_peak_is_the_highest_threshold_that_wakes(scores: list[float], block
     assert not any(wakes(score) for score in scores if score > peak)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(words=st.lists(SCORES, min_size=1, max_size=6), noise=st.lists(SCORES, max_size=3))
 def test_no_other_threshold_of_the_table_weighs_less_than_the_proposed(
     words: list[list[float]], noise: list[list[float]]

@@ -130,7 +130,7 @@ steps: st.SearchStrategy[Callable[[Watched], None]] = st.one_of(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.lists(steps, min_size=12, max_size=60))  # a short one says nothing
 def test_any_server_is_survived_and_every_call_is_answered_once(script: list[Callable[[Watched], None]]):
     talk = Watched()

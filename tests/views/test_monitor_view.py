@@ -201,7 +201,7 @@ KINDS = ["state", "level", "score", "wake", "transcript", "latency", "session", 
     ),
     size=st.tuples(st.integers(1, 90), st.integers(1, 30)),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_whatever_comes_there_is_a_page_that_fits(lines: list[tuple[str, Line]], size: tuple[int, int]):
     view = View(0.0)
     view.found(1.0)

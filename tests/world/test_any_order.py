@@ -108,7 +108,6 @@ Script = list[tuple[tuple[str, Any], float]]
 @pytest.mark.timeout(300)
 @settings(
     max_examples=40,
-    deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],  # shrinking whole lives takes longer than anybody waits
