@@ -6,7 +6,7 @@
 # pip in a virtual environment must not be told to install elsewhere; what is compiled must stay compiled.
 unset PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
-debian_packages=(python3 python3-venv python3-dev gcc libc6-dev pkg-config libasound2-dev libsystemd-dev libspeexdsp1)
+debian_packages=(python3 python3-venv python3-dev gcc libc6-dev pkg-config libasound2-dev libsystemd-dev libspeexdsp1 tzdata)
 if [ "$(uname -m)" = aarch64 ]; then
     debian_packages+=(swig) # lgpio has no wheel there
 fi
