@@ -51,7 +51,7 @@ def test_ctl_turns_the_cards_own_controls_and_a_restart_and_a_new_plug_leave_the
     mixer.turn(SWITCH, 0)
     stage.start_daemon()
     stage.wait_until(lambda: mixer.values(VOLUME) == [74, 74], "the control where it was")
-    assert mixer.values(SWITCH) == [1, 1]
+    stage.wait_until(lambda: mixer.values(SWITCH) == [1, 1], "the switch, which is turned after it")
 
     bed.unplug()
     mixer.fail("unplug")
