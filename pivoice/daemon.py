@@ -318,13 +318,13 @@ class Daemon:
         self.controls.note(event)
         if self.is_at_rest:
             self._rest.set()
-            if isinstance(event, events.StopAsked | events.ButtonPressed) and before is not State.IDLE:
+            is_hung_up = isinstance(event, events.ButtonPressed) and before is not State.IDLE
+            if is_hung_up or isinstance(event, events.StopAsked):
                 self.toolbox.runs.end()  # who hangs up wants no outcome told, either
         if self.turn.state is not before:
             logger.debug("= %s -> %s (%s)", before.value, self.turn.state.value, type(event).__name__)
         self._announcements.tell(event)
-        is_cut_off = could_connect and "no_network" in self.turn.conditions
-        if is_cut_off and isinstance(event, events.DeadlinePassed):
+        if could_connect and isinstance(event, events.DeadlinePassed) and "no_network" in self.turn.faults:
             self._announcements.no_conversation(waited_s)
         self._show(cause=type(event).__name__)
 

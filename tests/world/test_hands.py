@@ -291,3 +291,28 @@ def test_a_reload_waits_for_the_outcome_that_was_promised(tmp_path: Path):
         await world.until(lambda: world.daemon is not daemon, 60)
 
     live(main, tmp_path, toml=f"{HALF}[tools]\ntimeout_s = 100\n", plan=plan)
+
+
+def test_a_stop_gives_up_the_outcome_that_was_promised_also_after_the_conversation(tmp_path: Path):
+    plan = answering("agent_short", "agent_weather")
+    plan.turns[0] = replace(plan.turns[0], tools=(ScriptedCall("wash", {}),))
+
+    async def main(world: World) -> None:
+        async def slowly(arguments: object) -> str:
+            await asyncio.sleep(45)
+            return "{}"
+
+        wash = ToolDefinition("wash", "Washes.", {"type": "object", "properties": {}}, slowly)
+        world.daemon.toolbox.registry.put("command", [wash])
+        world.say("user_wake_time")
+        await world.reach("speaking")
+        await world.reach("idle")
+        assert len(world.daemon.toolbox.runs) == 1
+
+        await world.ask("stop")
+        await asyncio.sleep(60)
+
+        assert len(world.daemon.toolbox.runs) == 0
+        assert not world.agent.session.instructions
+
+    live(main, tmp_path, toml=f"{HALF}[tools]\ntimeout_s = 100\n", plan=plan)
